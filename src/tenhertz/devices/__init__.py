@@ -1,0 +1,1 @@
+"""What the hardware speaks: register maps, codecs, transports, the Battery contract."""

@@ -1,0 +1,1 @@
+"""What the power system asks for: products, droop laws, energy management. Pure; no I/O."""

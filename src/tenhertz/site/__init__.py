@@ -1,0 +1,1 @@
+"""The edge controller: control process, ring, gateway process, setpoint gate."""

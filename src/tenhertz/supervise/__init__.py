@@ -1,0 +1,1 @@
+"""The supervision tree: children, strategies, restart intensity, escalation."""

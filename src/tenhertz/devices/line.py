@@ -1,0 +1,173 @@
+"""A session on a real TCP connection: asyncio Protocol, reconnection, socket options.
+
+Nothing here waits for a device. Calls send what the session gives them; replies come in as
+callbacks; a connection that fails is made anew in the background with growing, jittered pauses.
+A dead device costs its own line and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from tenhertz.devices.battery import Demand
+from tenhertz.devices.session import Session
+
+CONNECT_TIMEOUT_S = 2.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+# A connection must have delivered this many samples before the next failure counts as the first.
+SAMPLES_THAT_PROVE_IT = 10
+
+# Called with the line and why it went; an empty reason means that it stands.
+LineChanged = Callable[["Line", str], None]
+
+
+class Line(asyncio.Protocol):
+    """One device's connection; remakes itself until cancelled."""
+
+    def __init__(
+        self,
+        session: Session,
+        host: str,
+        port: int,
+        *,
+        clock_ns: Callable[[], int],
+        random: Callable[[], float],
+        connecting: asyncio.Semaphore,
+        changed: LineChanged,
+    ) -> None:
+        self.session = session
+        self.host = host
+        self.port = port
+        self._clock_ns = clock_ns
+        self._random = random
+        self._connecting = connecting
+        self._changed = changed
+        self._transport: asyncio.Transport | None = None
+        self._closed = asyncio.Event()
+        self._wake_planned = False
+        self._reason = ""
+
+    async def run(self) -> None:
+        """Keep a connection up until cancelled."""
+        pause_s = FIRST_PAUSE_S
+        try:
+            while True:
+                samples_before = self.session.counters.samples
+                if await self._connect():
+                    await self._closed.wait()
+                    self._changed(self, self._reason)
+                if self.session.counters.samples - samples_before > SAMPLES_THAT_PROVE_IT:
+                    pause_s = FIRST_PAUSE_S
+                # Jitter keeps a site full of devices from knocking in step after an outage.
+                await asyncio.sleep(pause_s * (0.5 + self._random()))
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        finally:
+            if self._transport is not None:
+                self._transport.abort()
+
+    async def _connect(self) -> bool:
+        self._closed.clear()
+        loop = asyncio.get_running_loop()
+        try:
+            async with self._connecting:
+                await asyncio.wait_for(
+                    loop.create_connection(lambda: self, self.host, self.port), CONNECT_TIMEOUT_S
+                )
+        except TimeoutError:
+            self._absent(f"no answer to the connection attempt within {CONNECT_TIMEOUT_S:g} s")
+            return False
+        except OSError as error:
+            self._absent(error.strerror or str(error))
+            return False
+        return True
+
+    def _absent(self, reason: str) -> None:
+        if reason != self._reason:  # say it once, not at every attempt
+            self._reason = reason
+            self._changed(self, reason)
+
+    # -- what asyncio calls ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the socket up and tell the session."""
+        self._transport = cast("asyncio.Transport", transport)
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        self._reason = ""
+        self._changed(self, "")
+        self._send(self.session.connection_made(self._clock_ns()))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes to the session; send what it wants next."""
+        frame = self.session.receive_data(data, self._clock_ns())
+        if frame is not None:
+            self._transport.write(frame)  # type: ignore[union-attr]
+        elif self.session.broken:
+            self._give_up()
+        elif self.session.wake_ns:
+            self._plan_wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end; `run` makes the next connection."""
+        self._transport = None
+        self._reason = self._reason or (str(exc) if exc else "the device closed the connection")
+        self.session.connection_lost()
+        self._closed.set()
+
+    # -- what the site calls -----------------------------------------------------------------------
+
+    def sample(self, now_ns: int) -> None:
+        """Ask for a measurement."""
+        frame = self.session.sample(now_ns)
+        if frame is not None:
+            self._transport.write(frame)  # type: ignore[union-attr]
+
+    def set_power(self, power_w: float, now_ns: int) -> None:
+        """Ask for a power.
+
+        Raises:
+            ValueError: not a number, or beyond what the device can express.
+        """
+        self._send(self.session.set_power(power_w, now_ns))
+
+    def demand(self, demand: Demand, now_ns: int) -> None:
+        """Observe, control, release or stop."""
+        self._send(self.session.demand(demand, now_ns))
+
+    def check(self, now_ns: int) -> None:
+        """Give up what is overdue; call once per period."""
+        frame = self.session.overdue(now_ns)
+        if frame is not None:
+            self._send(frame)
+        elif self.session.broken:
+            self._give_up()
+
+    def _send(self, frame: bytes | None) -> None:
+        if frame is not None and self._transport is not None:
+            self._transport.write(frame)
+        if self.session.wake_ns:
+            self._plan_wake()
+
+    def _plan_wake(self) -> None:
+        if self._wake_planned:
+            return
+        self._wake_planned = True
+        delay_s = max(0, self.session.wake_ns - self._clock_ns()) / 1e9
+        asyncio.get_running_loop().call_later(delay_s, self._wake)
+
+    def _wake(self) -> None:
+        self._wake_planned = False
+        self._send(self.session.resume(self._clock_ns()))
+
+    def _give_up(self) -> None:
+        if self._transport is not None:
+            self._reason = self.session.broken
+            self._transport.abort()

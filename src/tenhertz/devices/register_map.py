@@ -1,0 +1,195 @@
+"""A register map: one TOML file that tells all there is to know of a brand family.
+
+Loading checks the file and names point and reason for each mistake. Turning a map into frames and
+a decoder is `tenhertz.devices.wiring`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from tenhertz.devices.battery import Reading
+from tenhertz.devices.modbus import LARGEST_READ
+from tenhertz.errors import UserError
+
+PointType = Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "string"]
+REGISTERS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
+
+
+class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One value of the device and where it lives.
+
+    The value in the contract's unit is ``raw * scale + offset``.
+    """
+
+    address: int
+    type: PointType
+    function: Literal[3, 4] = 3
+    registers: int = 0  # only for strings
+    scale: float = 1.0
+    offset: float = 0.0
+    word_order: Literal["high-first", "low-first"] = "high-first"
+    access: Literal["read", "write", "read-write"] = "read"
+    cadence: Literal["fast", "slow", "once"] = "fast"
+    invalid: tuple[int, ...] = ()  # raw values by which the device says "not available"
+    text: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many registers it takes."""
+        return REGISTERS.get(self.type, self.registers)
+
+
+class Write(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step of a control sequence: a value, in the point's unit, to a point."""
+
+    point: str
+    value: float
+
+
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the device is controlled, as data."""
+
+    setpoint: str  # the point that takes the power setpoint, W
+    take: tuple[Write, ...]  # to gain remote control
+    release: tuple[Write, ...]  # to hand it back with the power at zero
+    stop: tuple[Write, ...]  # to de-energise
+    remote_when: dict[str, tuple[int, ...]]  # point → raw values that show remote control
+    fault_when: dict[str, tuple[int, ...]] = {}
+    lease_ms: int = 5000  # the device's own watchdog: without a write for this long it stops
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the device's line needs."""
+
+    port: int = 502
+    unit_id: int = 1
+    reply_timeout_ms: int = 300
+    gap_after_write_ms: int = 0
+    largest_read: int = LARGEST_READ
+    holes_allowed: bool = True
+    stuck_after_ms: int = 2000  # how long the image counter may stand still
+
+
+class RegisterMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole map file."""
+
+    name: str
+    title: str
+    points: dict[str, Point]
+    timing: Timing = Timing()
+    control: Control | None = None
+
+
+def shipped_maps() -> list[str]:
+    """The names of the maps that come with the package."""
+    folder = resources.files("tenhertz.devices") / "maps"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_map(name_or_path: str) -> RegisterMap:
+    """Read and check a map: the name of a shipped one, or the path of a TOML file.
+
+    Raises:
+        UserError: no such map, or a mistake in it (file, point and reason are named).
+    """
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        where = name_or_path
+        try:
+            text = Path(name_or_path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"register map {where} cannot be read: {error}") from error
+    else:
+        where = f"{name_or_path}.toml"
+        known = shipped_maps()
+        if name_or_path not in known:
+            near = difflib.get_close_matches(name_or_path, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"shipped are: {', '.join(known)}"
+            raise UserError(f"there is no register map '{name_or_path}'; {hint}")
+        text = (resources.files("tenhertz.devices") / "maps" / where).read_text("utf-8")
+    return parse_map(text, where)
+
+
+def parse_map(text: str, where: str) -> RegisterMap:
+    """Check the text of a map file; `where` names it in messages.
+
+    Raises:
+        UserError: not TOML, an unknown key, a wrong type, an impossible point or sequence.
+    """
+    try:
+        found = msgspec.convert(tomllib.loads(text), RegisterMap)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"register map {where} is not valid TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise UserError(f"register map {where}: {error}") from error
+    for mistake in _mistakes(found):
+        raise UserError(f"register map {where}: {mistake}")
+    return found
+
+
+def _mistakes(found: RegisterMap) -> list[str]:
+    mistakes = []
+    for name, point in found.points.items():
+        if point.size < 1:
+            mistakes.append(f"point '{name}' is a string; say how many registers it takes")
+        elif not 0 <= point.address <= 0x10000 - point.size:
+            mistakes.append(f"point '{name}': address {point.address} leaves 0 to 65535")
+        if point.scale == 0:
+            mistakes.append(f"point '{name}': a scale of 0 makes every value 0")
+        if point.size > found.timing.largest_read:
+            mistakes.append(f"point '{name}' is larger than timing.largest_read")
+    mistakes += _overlaps(found)
+    if found.control is not None:
+        mistakes += _control_mistakes(found, found.control)
+    return mistakes
+
+
+def _overlaps(found: RegisterMap) -> list[str]:
+    taken: dict[tuple[int, int], str] = {}
+    mistakes = []
+    for name, point in found.points.items():
+        for register in range(point.address, point.address + point.size):
+            other = taken.setdefault((point.function, register), name)
+            if other != name:
+                mistakes.append(f"points '{other}' and '{name}' both claim register {register}")
+                break
+    return mistakes
+
+
+def _control_mistakes(found: RegisterMap, control: Control) -> list[str]:
+    mistakes = []
+    if not control.release or not control.stop:
+        mistakes.append("control can be taken but not given back: 'release' and 'stop' are needed")
+    if not any(w.point == control.setpoint and w.value == 0 for w in control.release):
+        mistakes.append("control.release does not set the setpoint to 0")
+    if control.lease_ms < 1000:
+        mistakes.append(f"control.lease_ms is {control.lease_ms}; the site cannot renew below 1000")
+    needed = ("power_w", "soc", "charge_limit_w", "discharge_limit_w")
+    missing = [name for name in needed if name not in found.points]
+    mistakes += [f"a battery map needs the point '{name}'" for name in missing]
+    steps = {"take": control.take, "release": control.release, "stop": control.stop}
+    named = [(f"control.{k}", w.point) for k, writes in steps.items() for w in writes]
+    for where, name in [*named, ("control.setpoint", control.setpoint)]:
+        mistakes += _write_mistakes(where, name, found.points.get(name))
+    conditions = {"remote_when": control.remote_when, "fault_when": control.fault_when}
+    for where, name in [(k, name) for k, names in conditions.items() for name in names]:
+        point = found.points.get(name)
+        if point is None or point.cadence != "fast" or name not in Reading._fields:
+            mistakes.append(f"control.{where} needs '{name}' as a fast point of the contract")
+    return mistakes
+
+
+def _write_mistakes(where: str, name: str, point: Point | None) -> list[str]:
+    if point is None:
+        return [f"{where} names the point '{name}', which the map does not have"]
+    if point.access == "read":
+        return [f"{where} writes the point '{name}', whose access is 'read'"]
+    if point.type == "string":
+        return [f"{where} writes the point '{name}', which is a string"]
+    return []

@@ -1,1 +1,49 @@
-"""What the power system asks for: products, droop laws, energy management. Pure; no I/O."""
+"""What the power system asks for: products, droop laws, energy management, test signals.
+
+A guided tour, in the order in which a site meets it:
+
+- `load_profile("nordic-1.1")`: one edition of the rules, as data.
+- `activation`, `reserve_power_w`, `site_power`: from a frequency to a power.
+
+Everything is pure or an explicit state machine whose time is an argument: no I/O, no clock, no
+numeric library. The formulas hold for floats (a battery) and for arrays (a fleet). Power is
+positive when it feeds the grid.
+"""
+
+from tenhertz.grid.droop import (
+    SitePower,
+    activation,
+    reserve_power_w,
+    site_power,
+    site_power_w,
+)
+from tenhertz.grid.profiles import (
+    DroopProduct,
+    EndOfProvision,
+    EnergyManagement,
+    FfrTrigger,
+    Profile,
+    Reservation,
+    StepProduct,
+    load_profile,
+    parse_profile,
+    profile_names,
+)
+
+__all__ = [
+    "DroopProduct",
+    "EndOfProvision",
+    "EnergyManagement",
+    "FfrTrigger",
+    "Profile",
+    "Reservation",
+    "SitePower",
+    "StepProduct",
+    "activation",
+    "load_profile",
+    "parse_profile",
+    "profile_names",
+    "reserve_power_w",
+    "site_power",
+    "site_power_w",
+]

@@ -11,6 +11,7 @@ import sys
 import typer
 
 from tenhertz import __version__
+from tenhertz.cli import sim
 from tenhertz.errors import UserError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(sim.app, name="sim")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the shape typer calls

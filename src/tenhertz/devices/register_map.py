@@ -7,7 +7,6 @@ a decoder is `tenhertz.devices.wiring`.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ import msgspec
 from tenhertz.devices.battery import Reading
 from tenhertz.devices.modbus import LARGEST_READ
 from tenhertz.errors import UserError
+from tenhertz.toml import parse_toml
 
 PointType = Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "string"]
 REGISTERS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
@@ -122,12 +122,7 @@ def parse_map(text: str, where: str) -> RegisterMap:
     Raises:
         UserError: not TOML, an unknown key, a wrong type, an impossible point or sequence.
     """
-    try:
-        found = msgspec.convert(tomllib.loads(text), RegisterMap)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"register map {where} is not valid TOML: {error}") from error
-    except msgspec.ValidationError as error:
-        raise UserError(f"register map {where}: {error}") from error
+    found = parse_toml(text, f"register map {where}", RegisterMap)
     for mistake in _mistakes(found):
         raise UserError(f"register map {where}: {mistake}")
     return found

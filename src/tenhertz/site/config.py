@@ -1,0 +1,205 @@
+"""The site's configuration: what stands in `site.toml`, and what it may be.
+
+Powers are in kW and energies in kWh, as people write them; everything inside the program is in W
+and Wh. See docs/site-configuration.md.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tenhertz.devices import RegisterMap, load_map
+from tenhertz.errors import UserError
+from tenhertz.toml import read_toml
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+UnitId = Annotated[int, Meta(ge=0, le=255)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file: complete, or an error."""
+
+
+class Site(_Table, frozen=True):
+    """[site]: what it is called and where it keeps its things."""
+
+    name: str
+    data_dir: str = "var"  # relative to the file
+    runtime_dir: str = ""  # shared memory; empty: a private folder of the user
+    export_limit_kw: NotNegative | None = None  # what the connection may feed into the grid
+    import_limit_kw: NotNegative | None = None
+
+
+class Control(_Table, frozen=True):
+    """[control]: the beat."""
+
+    period_ms: Annotated[int, Meta(ge=20, le=10_000)] = 100
+    late_ticks: Literal["skip", "resync"] = "skip"
+    decide_after: Annotated[float, Meta(gt=0, lt=1)] = 0.5  # of the period, after the sampling
+    spread_over_units: Count = 64  # more units than this are sampled in several slots
+    hung_after_ms: Annotated[int, Meta(ge=500)] = 2000  # then the parent replaces the process
+    realtime: bool = True  # ask for real-time priority; go on without where it is refused
+
+
+class Frequency(_Table, frozen=True):
+    """[frequency]: where the grid's frequency comes from, and what happens without it."""
+
+    source: Literal["meter", "recording"]
+    host: str = ""
+    port: Port = 502
+    unit_id: UnitId = 1
+    map: str = "frequency-meter"
+    recording: str = ""
+    start_s: NotNegative = 0.0
+    lost_after_ms: Annotated[int, Meta(ge=100)] = 500
+    on_loss: Literal["hold-then-baseline", "baseline", "stop"] = "hold-then-baseline"
+    hold_s: NotNegative = 5.0
+    ramp_s: Positive = 10.0
+    lowest_hz: Positive = 45.0  # outside these the signal is not the grid's frequency
+    highest_hz: Positive = 55.0
+
+
+class Unit(_Table, frozen=True):
+    """[[unit]]: one battery."""
+
+    name: str
+    host: str
+    power_kw: Positive
+    energy_kwh: Positive
+    port: Port | None = None  # default: the map's
+    unit_id: UnitId | None = None
+    map: str = "generic-container"
+
+
+class Contract(_Table, frozen=True):
+    """[[contract]]: what the site owes the grid, and when."""
+
+    product: Literal["fcr-n", "fcr-d-up", "fcr-d-down", "ffr", "fcr"]
+    capacity_kw: Positive
+    start: datetime | None = None  # default: since ever
+    end: datetime | None = None  # default: for ever
+
+
+class Reserves(_Table, frozen=True):
+    """[reserves]: the edition of the rules, and energy management."""
+
+    profile: str = "nordic-1.1"
+    baseline_kw: float = 0.0
+    limited_energy: bool = True  # NEM and AEM for a limited energy reservoir
+
+
+class Gate(_Table, frozen=True):
+    """[gate]: which setpoints are worth a write."""
+
+    delta: Annotated[float, Meta(ge=0, le=1)] = 0.001  # of the unit's power
+    refresh_ms: Annotated[int, Meta(ge=20)] = (
+        1000  # renew the lease at the unit at least this often
+    )
+
+
+class Ring(_Table, frozen=True):
+    """[ring]: how long the control process can do without the gateway."""
+
+    hold_s: Positive = 600.0
+    largest_mb: Positive = 64.0
+
+
+class Store(_Table, frozen=True):
+    """[store]: what is kept of the samples."""
+
+    file: str = "samples.sqlite"  # in site.data_dir
+    batch_ms: Annotated[int, Meta(ge=10)] = 250
+    retain_days: Positive = 14.0  # the TSOs ask for at least 14
+    largest_mb: Positive = 8192.0
+    sync: Literal["full", "normal"] = "full"  # full: what is committed survives a power cut
+
+
+class SiteConfig(_Table, frozen=True):
+    """A whole `site.toml`."""
+
+    site: Site
+    frequency: Frequency
+    unit: tuple[Unit, ...]
+    contract: tuple[Contract, ...] = ()
+    control: Control = Control()
+    reserves: Reserves = Reserves()
+    gate: Gate = Gate()
+    ring: Ring = Ring()
+    store: Store = Store()
+
+
+def load_config(path: Path) -> SiteConfig:
+    """Read and check a site's configuration.
+
+    Raises:
+        UserError: a mistake in the file; the sentence names file, place and remedy.
+    """
+    config = read_toml(path, SiteConfig)
+    for mistake in _mistakes(config):
+        raise UserError(f"{path}: {mistake}")
+    for unit in config.unit:
+        if unit_map(unit).control is None:
+            raise UserError(
+                f"{path}: unit '{unit.name}': the map '{unit.map}' has no [control] table, so the "
+                "unit cannot be a battery"
+            )
+    return config
+
+
+def unit_map(unit: Unit) -> RegisterMap:
+    """The register map of a unit."""
+    return load_map(unit.map)
+
+
+def _mistakes(config: SiteConfig) -> list[str]:
+    mistakes = []
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", config.site.name):
+        mistakes.append(
+            f"site.name '{config.site.name}' may hold letters, digits, '.', '_' and '-' only"
+        )
+    if not config.unit:
+        mistakes.append("there is no [[unit]]; name at least one battery")
+    names: set[str] = set()
+    for unit in config.unit:
+        if unit.name in names:
+            mistakes.append(f"two units are called '{unit.name}'; names must differ")
+        names.add(unit.name)
+        if not unit.host:
+            mistakes.append(f"unit '{unit.name}' has an empty host")
+    mistakes += _frequency_mistakes(config.frequency)
+    mistakes += _contract_mistakes(config)
+    return mistakes
+
+
+def _frequency_mistakes(frequency: Frequency) -> list[str]:
+    mistakes = []
+    if frequency.source == "meter" and not frequency.host:
+        mistakes.append("frequency.source is 'meter': name its host in frequency.host")
+    if frequency.source == "recording" and not frequency.recording:
+        mistakes.append("frequency.source is 'recording': name it in frequency.recording")
+    if frequency.lowest_hz >= frequency.highest_hz:
+        mistakes.append("frequency.lowest_hz must be below frequency.highest_hz")
+    return mistakes
+
+
+def _contract_mistakes(config: SiteConfig) -> list[str]:
+    mistakes = []
+    for number, contract in enumerate(config.contract, 1):
+        for name, instant in (("start", contract.start), ("end", contract.end)):
+            if instant is not None and instant.tzinfo is None:
+                mistakes.append(
+                    f"contract {number}: {name} {instant} has no zone; add Z or an offset"
+                )
+                return mistakes
+        if contract.start and contract.end and contract.end <= contract.start:
+            mistakes.append(f"contract {number} ends before it starts")
+    return mistakes

@@ -1,0 +1,119 @@
+"""What the outside asks of the control process, in shared memory.
+
+Five facts of this queue. Full: the sender is refused and told so. Processes: many writers, one at a
+time by a file lock; one reader. Order: as posted. Loss: none, but a message that is older than it
+may be when it is read is dropped there and counted. Waiting: the reader never waits.
+
+A stop is not a message. It is a counter beside the queue: it cannot be full, late, filtered or
+overtaken, and it holds until somebody lifts it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tenhertz.errors import UserError
+from tenhertz.site.segment import map_segment
+
+SLOTS = 64
+SLOT_BYTES = 512
+_HEADER_BYTES = 4096
+_W_POSTED, _W_TAKEN, _W_STOPS, _W_LIFTED = range(4)
+
+
+class PowerWish(msgspec.Struct, frozen=True, tag="power"):
+    """A power that the whole site should run at, until it expires.
+
+    It is a wish among others: protection and reserve contracts come first.
+    """
+
+    power_w: float
+    issued_ns: int  # UTC
+    expires_ns: int  # UTC: the lease; without renewal the wish ends by itself
+
+
+class TestFrequency(msgspec.Struct, frozen=True, tag="test-frequency"):
+    """A frequency to use in place of the measured one, until it expires."""
+
+    frequency_hz: float
+    issued_ns: int
+    expires_ns: int
+
+
+Message = PowerWish | TestFrequency
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(Message).decode
+
+
+class Mailbox:
+    """The mailbox of one site."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self._path = path
+        self._memory, _ = map_segment(path, _HEADER_BYTES + SLOTS * SLOT_BYTES, create=create)
+        self._words = memoryview(self._memory)[:_HEADER_BYTES].cast("Q")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        handle = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def post(self, message: Message) -> None:
+        """Leave a message for the control process.
+
+        Raises:
+            UserError: the mailbox is full: the control process does not read.
+        """
+        body = _ENCODE(message)
+        with self._alone():
+            posted = self._words[_W_POSTED]
+            if posted - self._words[_W_TAKEN] >= SLOTS:
+                raise UserError(
+                    f"{SLOTS} messages wait unread; the control process is not running or has "
+                    "stalled: see 'tenhertz site status'"
+                )
+            at = _HEADER_BYTES + posted % SLOTS * SLOT_BYTES
+            self._memory[at : at + 2 + len(body)] = len(body).to_bytes(2, "little") + body
+            self._words[_W_POSTED] = posted + 1
+
+    def take(self) -> tuple[list[Message], int]:
+        """All messages not yet taken, and how many more could not be understood."""
+        taken, posted = self._words[_W_TAKEN], self._words[_W_POSTED]
+        if taken == posted:
+            return [], 0
+        messages: list[Message] = []
+        broken = 0
+        for number in range(taken, posted):
+            at = _HEADER_BYTES + number % SLOTS * SLOT_BYTES
+            length = int.from_bytes(self._memory[at : at + 2], "little")
+            try:
+                messages.append(_DECODE(self._memory[at + 2 : at + 2 + length]))
+            except msgspec.DecodeError:
+                broken += 1
+        self._words[_W_TAKEN] = posted
+        return messages, broken
+
+    def stop(self) -> None:
+        """De-energise all units and hold them so."""
+        with self._alone():
+            self._words[_W_STOPS] += 1
+
+    def lift_stop(self) -> None:
+        """Allow the site to run again after a stop."""
+        with self._alone():
+            self._words[_W_LIFTED] = self._words[_W_STOPS]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop holds."""
+        return self._words[_W_STOPS] != self._words[_W_LIFTED]

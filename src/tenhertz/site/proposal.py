@@ -1,0 +1,91 @@
+"""Who decides the site's power, and why it is what it is.
+
+Each party proposes: a power it wants, a power it adds, room that must stay free, or bounds. The
+proposals are heard in the order of their reasons, the most important first, and each narrows what
+the next may ask. An outside request is one more proposal and meets the same limits.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Reason(IntEnum):
+    """Why the site's power is what it is; the most important first."""
+
+    STOP = 0  # a stop holds
+    PROTECTION = 1  # a limit of the connection or of the units
+    TEST = 2  # a test has the site
+    RESERVE = 3  # a reserve contract
+    PLAN = 4  # the baseline of the plan
+    WISH = 5  # somebody local
+    IDLE = 6  # nobody asks for anything
+
+
+class Proposal(NamedTuple):
+    """What one party asks for. Powers in W, positive feeds the grid."""
+
+    reason: Reason
+    target_w: float = math.nan  # the level it wants; NaN: it leaves the level to others
+    added_w: float = 0.0  # what it adds on top of the level, wherever that is
+    room_up_w: float = 0.0  # what must stay free above the level
+    room_down_w: float = 0.0
+    lower_w: float = -math.inf  # what nobody may go below
+    upper_w: float = math.inf
+
+
+class Decision(NamedTuple):
+    """What follows from the proposals."""
+
+    power_w: float
+    baseline_w: float  # the level without what is added
+    reason: Reason  # whose power it is
+    limited_by: Reason | None  # who cut it short, if anybody did
+    short_w: float  # how much of the wanted power was cut
+
+
+def decide(proposals: list[Proposal]) -> Decision:
+    """Hear the proposals, the most important first.
+
+    A stop yields zero whatever else is asked. Where limits contradict each other, the more
+    important one holds.
+    """
+    lower, upper = -math.inf, math.inf
+    room_up = room_down = added = 0.0
+    level = wanted_level = math.nan
+    reason = Reason.IDLE
+    limited: Reason | None = None
+    limiter: Reason | None = None
+    for p in sorted(proposals, key=lambda proposal: proposal.reason):
+        if p.reason is Reason.STOP:
+            return Decision(0.0, 0.0, Reason.STOP, None, 0.0)
+        if p.lower_w > lower or p.upper_w < upper:
+            lower, upper = min(max(lower, p.lower_w), upper), max(min(upper, p.upper_w), lower)
+            limiter = p.reason
+        if math.isnan(level) and not math.isnan(p.target_w):
+            wanted_level = p.target_w
+            # The level leaves the room that more important parties have been promised.
+            level = _clip(p.target_w, lower + room_down, upper - room_up)
+            if level != p.target_w:
+                limited = limiter if room_up == room_down == 0.0 else Reason.RESERVE
+            reason = min(reason, p.reason)
+        if p.added_w or p.room_up_w or p.room_down_w:
+            added += p.added_w
+            room_up += p.room_up_w
+            room_down += p.room_down_w
+            reason = min(reason, p.reason)
+    if math.isnan(level):
+        level = wanted_level = _clip(0.0, lower + room_down, upper - room_up)
+    power = _clip(level + added, lower, upper)
+    if power != level + added:
+        limited = limiter
+    return Decision(power, level, reason, limited, wanted_level + added - power)
+
+
+def _clip(value: float, lower: float, upper: float) -> float:
+    """`value` within the bounds; their middle where they leave no room at all."""
+    if lower > upper:
+        return (lower + upper) / 2
+    return min(max(value, lower), upper)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from tenhertz.supervise.child import Exit, Sleep, done_within
+from tenhertz.supervise.child import Exit, ExitKind, Sleep, done_within
 from tenhertz.supervise.core import Action, Core, Escalate, Finished, Start, Stop
 from tenhertz.supervise.counts import ChildStatistics, SupervisorStatistics, has_statistics
 from tenhertz.supervise.life import KILL_LIMIT_S, Life
@@ -96,7 +96,7 @@ class Supervisor:
         return sum(
             slot.spec.stop_timeout_s
             + KILL_LIMIT_S
-            + (2 * slot.spec.on_exit_timeout_s if slot.spec.on_exit else 0.0)
+            + (slot.spec.on_exit_timeout_s + KILL_LIMIT_S if slot.spec.on_exit else 0.0)
             for slot in self._slots.values()
         )
 
@@ -113,7 +113,7 @@ class Supervisor:
             self._apply(self._core.stop(self._clock_ns()))
         else:
             self._apply(self._core.tick(self._clock_ns()))
-        obeying = asyncio.create_task(self._obey(stop))
+        obeying = self._spawn(self._obey(stop))
         try:
             escalated = await self._until_done(self._done)
         finally:
@@ -226,25 +226,27 @@ class Supervisor:
 
     async def _see_through(self, slot: _Slot, life: Life) -> None:
         exit_ = await life.run()
-        slot.life = None
-        slot.abandoned += exit_.kind == "abandoned"
         unexpected = not (life.asked and exit_.obedient)
         if unexpected:
             slot.last_exit = exit_
-            if slot.spec.on_exit is not None:  # before anything else: it may make things safe
-                slot.hook = self._spawn(self._run_hook(slot, exit_))
-        level = "warning" if unexpected else "info"
-        getattr(self._log, level)("child_exited", child=slot.spec.name, cause=str(exit_))
+            if slot.spec.on_exit is not None:
+                hook = asyncio.create_task(_call(slot.spec.on_exit, exit_))
+                slot.hook = self._spawn(self._bound_hook(slot, hook))
+                # The hook may be what makes things safe: it begins before anything is logged,
+                # for a log can block.
+                await asyncio.sleep(0)
+        slot.life = None
+        slot.abandoned += exit_.kind is ExitKind.ABANDONED
+        say = self._log.warning if unexpected else self._log.info
+        say("child_exited", child=slot.spec.name, cause=str(exit_))
         self._apply(self._core.child_exited(slot.spec.name, exit_, self._clock_ns()))
 
-    async def _run_hook(self, slot: _Slot, exit_: Exit) -> None:
-        assert slot.spec.on_exit is not None
+    async def _bound_hook(self, slot: _Slot, hook: asyncio.Task[None]) -> None:
         limit_s = slot.spec.on_exit_timeout_s
-        hook = asyncio.ensure_future(slot.spec.on_exit(exit_))
         if not await done_within(hook, limit_s, self._sleep):
             hook.cancel()
             problem = f"took more than {limit_s:g} s"
-            if not await done_within(hook, limit_s, self._sleep):
+            if not await done_within(hook, KILL_LIMIT_S, self._sleep):
                 problem += " and would not be cancelled"
         elif hook.cancelled():
             problem = "was cancelled"
@@ -270,10 +272,14 @@ class Supervisor:
     def _set_timer(self) -> None:
         self._cancel_timer()
         if self._core.wake_at_ns is not None:
-            self._timer = asyncio.create_task(self._tick_at(self._core.wake_at_ns))
+            self._timer = self._spawn(self._tick_at(self._core.wake_at_ns))
 
     async def _tick_at(self, at_ns: int) -> None:
         while (wait_ns := at_ns - self._clock_ns()) > 0:  # a sleep may end a little early
             await self._sleep(wait_ns / 1e9)
         self._timer = None  # it has done its work: setting the next must not cancel this one
         self._apply(self._core.tick(self._clock_ns()))
+
+
+async def _call(hook: Callable[[Exit], Awaitable[None]], exit_: Exit) -> None:
+    await hook(exit_)

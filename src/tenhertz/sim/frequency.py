@@ -10,7 +10,7 @@ import csv
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -19,6 +19,8 @@ from tenhertz.errors import UserError
 
 NS = 1_000_000_000
 SUFFIX = ".csv"
+
+_HIGHEST_HZ = 65.0  # what a register of 0.001 Hz can still show
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def load(name_or_file: str) -> Recording:
         source = _shelf() / (name_or_file + SUFFIX)
         return parse(name_or_file, source.read_text(encoding="utf-8").splitlines())
     try:
-        text = Path(name_or_file).read_text(encoding="utf-8")
+        text = Path(name_or_file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as why:
         raise UserError(
             f"No recording {name_or_file!r}: it is neither a readable file ({why}) nor one of "
@@ -120,6 +122,8 @@ def parse(name: str, lines: Iterable[str]) -> Recording:
         try:
             time_s = _seconds(row[clock] or "", iso=clock == "utc")
             frequency_hz = float(row["frequency_hz"])
+            if not 0 <= frequency_hz < _HIGHEST_HZ:
+                raise ValueError(f"{frequency_hz} is not a grid frequency in Hz")
         except ValueError as why:
             raise UserError(
                 f"Recording {name}, line {rows.line_num}: {why}. Correct or remove the line."
@@ -137,4 +141,9 @@ def parse(name: str, lines: Iterable[str]) -> Recording:
 
 
 def _seconds(text: str, *, iso: bool) -> float:
-    return datetime.fromisoformat(text).timestamp() if iso else float(text)
+    if not iso:
+        return float(text)
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)  # the column is called utc
+    return instant.timestamp()

@@ -3,7 +3,8 @@
 Intents come in (`sample`, `set_power`, `demand`), bytes come in (`receive_data`), and each call
 returns the frame to send now, or None while the line is taken. One transaction is open at a time.
 What is wanted waits in slots, not in a queue: of two setpoints only the newer is sent, and nothing
-can pile up. The order when the line is free: stop, sample, setpoint, control sequence.
+can pile up. The order when the line is free: stop, sample, control sequence, setpoint. A setpoint
+has no effect before control is taken, and behind it, on a slow device, the sequence would starve.
 
 A stop does not wait for its turn: it is sent at once, over whatever is open, and kept up until the
 device has acknowledged every step.
@@ -74,6 +75,7 @@ class Session:
         "_step",
         "_step_id",
         "_steps",
+        "_steps_again_ns",
         "_steps_failed",
         "_stray",
         "_timeout_ns",
@@ -116,7 +118,7 @@ class Session:
         self._steps: tuple[Step, ...] = ()
         self._step = 0
         self._steps_failed = False
-        self._power_due = False
+        self._steps_again_ns = 0
         self._reset_line()
 
     def _reset_line(self) -> None:
@@ -129,6 +131,7 @@ class Session:
         self._gathered: tuple[float, ...] = ()
         self._sampling = False
         self._sample_due = False
+        self._power_due = False  # a setpoint from before the connection is old
         self._timeouts_in_a_row = 0
         self._stray = 0
         self._quiet_until_ns = 0
@@ -136,14 +139,16 @@ class Session:
     # -- the connection -----------------------------------------------------------------------
 
     def connection_made(self, now_ns: int) -> bytes | None:
-        """A new connection stands. A stop or release that was pending goes out first."""
+        """A new connection stands. A stop, or a release that was not done, goes out first."""
         self._reset_line()
         self.connected = True
         self.broken = ""
         self.counters.connects += 1
         self._image_moved_ns = now_ns
         self._retry_ns = now_ns
-        self._begin_steps()
+        # A release that is done is not said again: the device may be in other hands by now.
+        if self._steps or self._demand is not Demand.RELEASE:
+            self._begin_steps()
         return self._next(now_ns)
 
     def connection_lost(self) -> None:
@@ -166,6 +171,8 @@ class Session:
     def set_power(self, power_w: float, now_ns: int) -> bytes | None:
         """Want a power (W, positive feeds the grid); an older one not yet sent is replaced.
 
+        Without a connection it is not kept: by the time there is one, it is old.
+
         Raises:
             ValueError: the power is not a number or does not fit the device's registers.
         """
@@ -174,7 +181,7 @@ class Session:
             raise ValueError(f"{self.name} ({self.wiring.map_name}) cannot be controlled")
         setpoint.encode(power_w)
         self.power_w = power_w
-        self._power_due = True
+        self._power_due = self.connected
         return None if self._kind else self._next(now_ns)
 
     def demand(self, demand: Demand, now_ns: int) -> bytes | None:
@@ -193,6 +200,7 @@ class Session:
         self._step = 0
         self._step_id = -1
         self._steps_failed = False
+        self._steps_again_ns = 0
         wanted = {Demand.STOP: self.wiring.stop, Demand.RELEASE: self.wiring.release}
         self._steps = wanted.get(self._demand, ())
 
@@ -203,12 +211,15 @@ class Session:
 
     @property
     def wake_ns(self) -> int:
-        """When to call `resume` because a gap after a write ends; 0 if there is none."""
-        wanted = self._sample_due or self._power_due or bool(self._steps)
-        return self._quiet_until_ns if wanted and not self._kind else 0
+        """When to call `resume` because a pause ends; 0 if nothing waits for one."""
+        if self._kind or not self.connected:
+            return 0
+        if self._sample_due or (self._power_due and self._demand is Demand.POWER):
+            return self._quiet_until_ns
+        return max(self._quiet_until_ns, self._steps_again_ns) if self._steps else 0
 
     def resume(self, now_ns: int) -> bytes | None:
-        """Send what waited for a gap."""
+        """Send what waited for a pause."""
         return self._next(now_ns) if self.connected and not self._kind else None
 
     # -- the line ---------------------------------------------------------------------------------
@@ -264,7 +275,7 @@ class Session:
         self._quiet_until_ns = now_ns + self.wiring.timing.gap_after_write_ms * _NS_PER_MS
         if kind is _Open.POWER:
             self.acknowledged_ns = now_ns
-        else:
+        elif self._transaction_id_open == self._step_id:  # not a step of an earlier demand
             self._step_done(now_ns)
 
     def _on_block(self, data: bytes, now_ns: int) -> None:
@@ -310,7 +321,8 @@ class Session:
             self._block = 0
             return
         self.counters.rejected += 1
-        if kind is _Open.STEP:
+        self._quiet_until_ns = now_ns + self.wiring.timing.gap_after_write_ms * _NS_PER_MS
+        if kind is _Open.STEP and self._transaction_id_open == self._step_id:
             # A refused step never ends a stop or a release: the others may still get through.
             self._steps_failed = True
             if self._demand in (Demand.STOP, Demand.RELEASE):
@@ -327,7 +339,7 @@ class Session:
         if self._steps_failed and self._demand in (Demand.STOP, Demand.RELEASE):
             self._step = 0
             self._steps_failed = False
-            self._quiet_until_ns = now_ns + RETRY_SEQUENCE_NS
+            self._steps_again_ns = now_ns + RETRY_SEQUENCE_NS
         else:
             self._steps = ()
 
@@ -353,21 +365,20 @@ class Session:
 
     def _next(self, now_ns: int) -> bytes | None:
         """Choose what to send; the line must be free."""
-        if self._steps and self._demand is Demand.STOP and not self._backing_off(now_ns):
+        if not self.connected:
+            return None
+        steps_due = bool(self._steps) and now_ns >= self._steps_again_ns
+        if steps_due and self._demand is Demand.STOP:
             return self._send_step(now_ns)
-        if now_ns < self._quiet_until_ns or not self.connected:
+        if now_ns < self._quiet_until_ns:
             return None
         if self._sample_due:
             return self._send_block(now_ns)
+        if steps_due:
+            return self._send_step(now_ns)
         if self._power_due and self._demand is Demand.POWER:
             return self._send_power(now_ns)
-        if self._steps:
-            return self._send_step(now_ns)
         return None
-
-    def _backing_off(self, now_ns: int) -> bool:
-        """Whether a stop that the device has refused waits for its next round."""
-        return not self.connected or (self._step == 0 and now_ns < self._quiet_until_ns)
 
     def _send_block(self, now_ns: int) -> bytes:
         self._transaction_id = at = (self._transaction_id + 1) & 0xFF

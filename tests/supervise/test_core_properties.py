@@ -75,7 +75,11 @@ class AnyHistory(RuleBasedStateMachine):
             for earlier in range(n):
                 finished = self.core.children[str(earlier)].phase is Phase.FINISHED
                 assert finished or self.running.get(earlier) is Phase.UP
+        if self.strategy is not Strategy.ONE_FOR_ONE:  # whoever depends on it was stopped
+            assert all(later not in self.running for later in range(n, len(self.kinds)))
         assert action.restarts == self.starts[n]
+        if self.decided_ns[n] is not None:
+            assert self.now_ns >= self.decided_ns[n] + action.back_off_ns
         if self.starts[n]:
             assert self.kinds[n] is not Restart.TEMPORARY
             if action.cause.kind is not ExitKind.SIBLING and self.decided_ns[n] is not None:

@@ -174,6 +174,187 @@ def test_a_child_that_is_not_ready_in_time_is_retried_and_the_next_one_waits(wor
     asyncio.run(main())
 
 
+def test_a_start_that_refuses_its_cancellation_is_abandoned_and_its_late_child_killed(world):
+    async def main():
+        release = asyncio.Event()
+        good = world.spec("a").start
+        attempts = []
+
+        async def stubborn():
+            attempts.append(None)
+            while len(attempts) == 1 and not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    continue
+            return await good()
+
+        tree = world.supervisor(
+            ChildSpec(name="a", start=stubborn, start_timeout_s=1.0, stop_timeout_s=1.0)
+        )
+        async with running(world, tree):
+            await world.time.advance(4.0)
+            assert child_of(tree, "a").abandoned == 1
+            assert child_of(tree, "a").state == "up"
+            first = world.children["a"]
+            release.set()
+            await world.time.settle()
+            assert world.took() == ["start a", "start a", "kill a"]
+            assert world.children["a"] is not first
+            world.children["a"] = first
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_child_that_comes_up_against_its_cancellation_is_stopped(world, stopped):
+    async def main():
+        good = world.spec("a").start
+
+        async def comes_up_anyway():
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return await good()
+
+        spec = ChildSpec(name="a", start=comes_up_anyway, start_timeout_s=1.0)
+        tree = world.supervisor(spec, intensity=Intensity(0, 60.0))
+        stop = asyncio.Event()
+        task = asyncio.create_task(tree.run(stop))
+        await world.time.settle()
+        if stopped:
+            stop.set()
+        await world.time.advance(1.0)
+        assert task.done()
+        assert (task.exception() is None) == stopped
+        assert world.took() == ["start a", "stop a"]
+
+    asyncio.run(main())
+
+
+def test_the_hook_runs_for_a_child_whose_start_was_cut_short(world):
+    async def main():
+        hooked = []
+
+        async def hook(exit_):
+            hooked.append(exit_.kind)
+
+        async def endless():
+            await asyncio.Event().wait()
+
+        stop = asyncio.Event()
+        tree = world.supervisor(ChildSpec(name="a", start=endless, on_exit=hook))
+        task = asyncio.create_task(tree.run(stop))
+        await world.time.settle()
+        stop.set()
+        await world.time.settle()
+        assert task.done()
+        assert hooked == [ExitKind.START_CUT_SHORT]
+
+    asyncio.run(main())
+
+
+def test_stop_while_a_restart_waits_for_the_hook_starts_nothing(world):
+    async def main():
+        safe = asyncio.Event()
+
+        async def hook(exit_):
+            await safe.wait()
+
+        stop = asyncio.Event()
+        tree = world.supervisor(world.spec("a", on_exit=hook))
+        task = asyncio.create_task(tree.run(stop))
+        await world.time.settle()
+        world.children["a"].die(CRASH)
+        await world.time.settle()
+        stop.set()
+        await world.time.settle()
+        assert not task.done()  # making things safe is not cut short
+        safe.set()
+        await world.time.settle()
+        assert task.done()
+        assert world.took() == ["start a"]
+
+    asyncio.run(main())
+
+
+def test_cancelling_run_twice_kills_what_is_left(world):
+    async def main():
+        tree = world.supervisor(world.spec("a"), world.spec("mule", obeys=False))
+        task = asyncio.create_task(tree.run(asyncio.Event()))
+        await world.time.settle()
+        task.cancel()
+        await world.time.settle()
+        assert not task.done()
+        task.cancel()
+        await world.time.settle()
+        assert task.cancelled()
+        assert "kill mule" in world.took()
+        world.children["mule"].die(CRASH)
+        await world.time.settle()
+
+    asyncio.run(main())
+
+
+def test_a_subtree_past_its_limit_is_killed(world):
+    async def main():
+        def build():
+            return world.supervisor(world.spec("leaf", obeys=False, stop_timeout_s=60.0))
+
+        branch = ChildSpec(
+            name="branch",
+            start=supervisor_child(build, sleep=world.time.sleep),
+            stop_timeout_s=2.0,
+        )
+        async with running(world, world.supervisor(branch)):
+            pass
+        assert world.took()[:3] == ["start leaf", "stop leaf", "kill leaf"]
+        world.children["leaf"].die(CRASH)
+        await world.time.advance(100.0)
+
+    asyncio.run(main())
+
+
+def test_a_subtree_that_is_stopped_while_it_starts_stops_what_is_up(world):
+    async def main():
+        def build():
+            never = ChildSpec(
+                name="never",
+                start=task_child_with_ready(lambda _: asyncio.Event().wait()),
+                start_timeout_s=1000.0,
+            )
+            return world.supervisor(world.spec("leaf"), never)
+
+        branch = ChildSpec(name="branch", start=supervisor_child(build, sleep=world.time.sleep))
+        stop = asyncio.Event()
+        task = asyncio.create_task(world.supervisor(branch).run(stop))
+        await world.time.settle()
+        stop.set()
+        await world.time.settle()
+        assert task.done()
+        assert world.took() == ["start leaf", "stop leaf"]
+
+    asyncio.run(main())
+
+
+def test_a_subtree_that_gives_up_before_it_is_ready_is_a_failed_start(world):
+    async def fails():
+        raise OSError("no device")
+
+    async def main():
+        def build():
+            bad = ChildSpec(name="leaf", start=fails)
+            return world.supervisor(bad, intensity=Intensity(0, 60.0))
+
+        branch = ChildSpec(name="branch", start=supervisor_child(build, sleep=world.time.sleep))
+        tree = world.supervisor(branch, intensity=Intensity(0, 60.0))
+        async with running(world, tree) as task:
+            with pytest.raises(RestartIntensityExceeded, match="no device"):
+                await task
+
+    asyncio.run(main())
+
+
 def test_a_program_that_cannot_be_started_is_a_failed_life(world):
     async def start():
         raise FileNotFoundError("no such program")

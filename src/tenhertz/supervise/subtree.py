@@ -55,8 +55,8 @@ def supervisor_child(build: Callable[[], Supervisor], *, sleep: Sleep = asyncio.
         try:
             await first_of(ended, ready)
         except asyncio.CancelledError:
-            child.kill()
-            await ended
+            # What is up already gets its orderly stop, within the limits of the children.
+            await child.stop(child.tree.stop_limit_s)
             raise
         finally:
             ready.cancel()

@@ -7,9 +7,14 @@ import struct
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tenhertz.devices import Demand, Session, load_map, wire
 from tenhertz.devices.register_map import parse_map
+
+# A loaded machine is no finding.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 MS = 1_000_000
 RUNNING, REMOTE = 3, 1
@@ -140,6 +145,14 @@ class Rig:
         if request.function == 16:
             return self.bytes(request.reply())
         return self.bytes(request.reply(image(**raw) if data is None else data))
+
+    def answer_all(self):
+        """Answer until nothing is asked any more; what was asked."""
+        asked = []
+        while True:
+            asked.append(self.sent[-1].what)
+            if self.answer() is None:
+                return asked
 
     def refuse(self, code=4):
         return self.bytes(self.sent[-1].refusal(code))

@@ -16,26 +16,11 @@ TAKE = [
     ("write", 200, bytes(4)),
     ("write", 202, b"\x00\x01"),
 ]
-RELEASE = [
-    ("write", 200, bytes(4)),
-    ("write", 202, b"\x00\x02"),
-    ("write", 204, b"\x00\x03"),
-    ("write", 203, b"\x00\x00"),
-]
 LOCAL = {"source": 0, "state": 1}
 
 
 def watts(value):
     return ("write", 200, value.to_bytes(4, "big", signed=True))
-
-
-def answer_all(rig):
-    """Answer until nothing is asked any more; what was asked."""
-    asked = []
-    while True:
-        asked.append(rig.sent[-1].what)
-        if rig.answer() is None:
-            return asked
 
 
 @pytest.mark.parametrize("power_w", [0, 1, -1, 123_456, -(2**31), 2**31 - 1])
@@ -102,7 +87,7 @@ def test_a_refused_setpoint_is_counted_and_not_repeated(rig):
 def test_no_setpoint_is_written_unless_power_is_demanded(rig, demand):
     rig.in_control()
     if rig.demand(demand):
-        answer_all(rig)
+        rig.answer_all()
     written = len(rig.sent)
     assert rig.power(1000) is None
     rig.sample()
@@ -115,7 +100,7 @@ def test_nothing_that_cannot_be_sent_keeps_asking_to_be_woken(rig):
     rig.in_control()
     rig.power(1000)
     rig.demand(Demand.STOP)
-    answer_all(rig)
+    rig.answer_all()
     assert rig.session.settled
     assert rig.session.wake_ns == 0
     rig.power(2000)
@@ -128,7 +113,7 @@ def test_control_is_taken_when_a_sample_shows_that_it_is_not_held(rig):
     rig.sample()
     assert rig.answer(**LOCAL).what == TAKE[0]
     assert rig.session.condition(rig.now_ns) is Condition.OBSERVED
-    assert answer_all(rig) == TAKE
+    assert rig.answer_all() == TAKE
     assert rig.session.settled
 
 
@@ -156,7 +141,7 @@ def test_control_that_does_not_come_is_taken_again_after_a_pause(rig):
     rig.demand(Demand.POWER)
     rig.sample()
     rig.answer(**LOCAL)
-    answer_all(rig)
+    rig.answer_all()
     taken_again_ms = None
     for ms in range(100, 5000, 100):
         rig.at(ms).sample()
@@ -164,7 +149,7 @@ def test_control_that_does_not_come_is_taken_again_after_a_pause(rig):
             taken_again_ms = ms
             break
     assert taken_again_ms == 3000
-    assert answer_all(rig) == TAKE
+    assert rig.answer_all() == TAKE
 
 
 def test_a_refused_step_ends_the_taking_and_it_is_tried_again_later(rig):
@@ -218,73 +203,7 @@ def test_the_setpoint_follows_the_zero_of_the_taking_and_not_the_other_way(rig):
     rig.sample()
     rig.power(800)
     rig.answer(**LOCAL)
-    assert answer_all(rig) == [*TAKE, watts(800)]
-
-
-def test_release_brings_the_power_to_zero_and_hands_control_back(rig):
-    rig.in_control()
-    assert rig.demand(Demand.RELEASE).what == RELEASE[0]
-    assert answer_all(rig) == RELEASE
-    assert rig.session.settled
-
-
-def test_release_waits_for_the_open_answer_and_lets_samples_through(rig):
-    rig.in_control()
-    rig.sample()
-    assert rig.demand(Demand.RELEASE) is None
-    assert rig.answer().what == RELEASE[0]
-    rig.sample()
-    assert rig.answer().what == ("read", 100, 40)
-    assert rig.answer().what == RELEASE[1]
-
-
-def test_a_refused_step_does_not_end_the_release_and_the_whole_is_repeated(rig):
-    rig.in_control()
-    rig.demand(Demand.RELEASE)
-    assert rig.refuse().what == RELEASE[1]
-    assert answer_all(rig) == RELEASE[1:]
-    assert not rig.session.settled
-    assert rig.session.wake_ns == rig.now_ns + 3_000_000_000
-    assert rig.at(3000).resume().what == RELEASE[0]
-    answer_all(rig)
-    assert rig.session.settled
-
-
-def test_a_release_that_was_refused_does_not_blind_the_site(rig):
-    rig.in_control()
-    rig.demand(Demand.RELEASE)
-    rig.refuse()
-    answer_all(rig)
-    assert rig.at(100).sample().what == ("read", 100, 40)
-
-
-@pytest.mark.parametrize("outcome", ["answer", "refuse"])
-def test_the_answer_to_a_step_of_the_taking_does_not_count_for_the_release(rig, outcome):
-    rig.connect()
-    rig.demand(Demand.POWER)
-    rig.sample()
-    rig.answer(**LOCAL)
-    assert rig.demand(Demand.RELEASE) is None
-    assert getattr(rig, outcome)().what == RELEASE[0]
-    assert answer_all(rig) == RELEASE
-    assert rig.session.settled
-
-
-def test_a_release_that_was_interrupted_starts_over_on_the_next_connection(rig):
-    rig.in_control()
-    rig.demand(Demand.RELEASE)
-    rig.answer()
-    rig.session.connection_lost()
-    assert rig.connect().what == RELEASE[0]
-
-
-def test_a_release_that_is_done_is_not_repeated_on_the_next_connection(rig):
-    """By then the device may be in the hands of somebody else."""
-    rig.in_control()
-    rig.demand(Demand.RELEASE)
-    answer_all(rig)
-    rig.session.connection_lost()
-    assert rig.connect() is None
+    assert rig.answer_all() == [*TAKE, watts(800)]
 
 
 def test_a_setpoint_from_before_the_connection_is_not_sent_on_it(rig):

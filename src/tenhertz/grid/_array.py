@@ -77,10 +77,10 @@ def largest(*values: Quantity) -> Quantity:
     return _fold(max, "maximum", values)
 
 
-def _fold(plain: Callable[..., Any], name: str, values: tuple[Quantity, ...]) -> Quantity:
+def _fold(of_floats: Callable[..., Any], name: str, values: tuple[Quantity, ...]) -> Quantity:
     array = namespace_of(*values)
     if array is None:
-        return float(plain(values))
+        return float(of_floats(values))
     result: Any = values[0]
     for value in values[1:]:
         result = getattr(array, name)(result, value)
@@ -90,14 +90,20 @@ def _fold(plain: Callable[..., Any], name: str, values: tuple[Quantity, ...]) ->
 def rounded(value: Quantity) -> Quantity:
     """The nearest whole number, by element, still as a float."""
     array = namespace_of(value)
-    plain: Any = value
-    return float(round(plain)) if array is None else array.round(value)
+    number: Any = value
+    return float(round(number)) if array is None else array.round(value)
 
 
-def none_of(condition: Condition) -> bool:
-    """True when `condition` holds nowhere."""
+def plain(value: Quantity) -> Quantity:
+    """A single number as a Python float (NumPy's own scalars slow a loop down); arrays as is."""
+    number: Any = value
+    return float(number) if namespace_of(value) is None else value
+
+
+def negated(condition: Condition) -> Condition:
+    """Not `condition`, by element."""
     array = namespace_of(condition)
-    return not (condition if array is None else bool(array.any(condition)))
+    return (not condition) if array is None else array.logical_not(condition)
 
 
 def all_of(condition: Condition) -> bool:

@@ -13,7 +13,7 @@ from typing import overload
 
 import msgspec
 
-from tenhertz.grid._array import Array, Quantity, clip, require_finite
+from tenhertz.grid._array import Array, Quantity, clip, plain, require_finite
 from tenhertz.grid.profiles import DroopProduct, Profile
 
 
@@ -60,7 +60,7 @@ def activation(
     """
     require_finite(frequency_hz, "frequency_hz")
     zero_hz = product.zero_hz if reference_hz is None else reference_hz
-    error_hz = zero_hz - frequency_hz
+    error_hz = plain(zero_hz - frequency_hz)
     most = math.inf if beyond_band and product.may_continue_beyond_band else 1.0
     # The spans are differences of the same numbers as the error is at the edges of the band, so
     # that there the quotient is exactly 1. "0.1" and "0.4" would give 0.9999999999999964.

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tenhertz.errors import UserError
-from tenhertz.sim.site import SiteOptions
+from tenhertz.sim.options import SiteOptions
 
 SIM = [sys.executable, "-m", "tenhertz.sim"]
 

@@ -5,6 +5,7 @@ Written from the pages in docs/devices/ alone. `python -m tenhertz.sim` starts a
 site is started.
 """
 
-from tenhertz.sim.site import SiteOptions, run_site
+from tenhertz.sim.options import SiteOptions
+from tenhertz.sim.site import run_site
 
 __all__ = ["SiteOptions", "run_site"]

@@ -14,7 +14,8 @@ import typer
 
 from tenhertz.sim.fault_door import DoorRequest, ask
 from tenhertz.sim.faults import FaultOrder, Kind
-from tenhertz.sim.site import SiteOptions, run_site
+from tenhertz.sim.options import SiteOptions
+from tenhertz.sim.site import run_site
 
 app = typer.Typer(
     name="sim",

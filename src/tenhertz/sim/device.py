@@ -19,6 +19,7 @@ from tenhertz.sim.modbus_server import DeviceServer, ServerOptions, close
 from tenhertz.sim.registers import ContainerRegisters
 
 NS = 1_000_000_000
+_REOPEN_EVERY_S = 0.2
 
 
 class Device:
@@ -104,8 +105,11 @@ class Device:
 
     async def _reopen(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
-        if not self.server.is_active():
-            await self.server.open()
+        while not self.server.is_active():
+            try:
+                await self.server.open()
+            except OSError:  # somebody took the port meanwhile: ours again when it is free
+                await asyncio.sleep(_REOPEN_EVERY_S)
         self._reopening = None
 
     def refresh(self, now_ns: int) -> None:

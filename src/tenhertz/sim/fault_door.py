@@ -8,6 +8,7 @@ It has no lock and no password: it listens on 127.0.0.1 only, and a simulator is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from tenhertz.sim.faults import FaultOrder
 DOOR_OFFSET = 1000
 LOOPBACK = "127.0.0.1"
 LONGEST_LINE = 4096
+_DISCARD_FOR_S = 1.0
 
 
 class DoorRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +45,15 @@ def answer(line: bytes, act: Act) -> bytes:
     return msgspec.json.encode(reply) + b"\n"
 
 
+async def _discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Swallow what is still on its way: closing over it would reset the line, and our reply."""
+    writer.write_eof()
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(_DISCARD_FOR_S):
+            while await reader.read(LONGEST_LINE):
+                pass
+
+
 async def open_door(port: int, act: Act) -> asyncio.Server:
     """Listen for orders; raises `OSError` where the port cannot be had."""
 
@@ -54,6 +65,7 @@ async def open_door(port: int, act: Act) -> asyncio.Server:
         except ValueError:
             too_long = {"ok": False, "error": f"a line holds at most {LONGEST_LINE} bytes"}
             writer.write(msgspec.json.encode(too_long) + b"\n")
+            await _discard(reader, writer)
         except ConnectionError:
             return  # the caller has gone: nothing is left to tell
         finally:

@@ -9,13 +9,16 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import logging
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 import uvloop
 
@@ -25,6 +28,7 @@ from tenhertz.sim.fault_door import DOOR_OFFSET
 from tenhertz.sim.modbus_server import ServerOptions
 
 _PR_SET_PDEATHSIG = 1
+_BROKEN = 70  # exit code of a process that failed by a fault of its own program
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def run(
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # bad requests are daily bread here
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         return  # the parent died before it could take us along
@@ -69,7 +74,17 @@ async def _live(
     pipe: Connection,
 ) -> None:
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    broken: list[dict[str, Any]] = []
+
+    def fail(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A device whose clockwork has failed must not pass for one that is merely quiet."""
+        loop.default_exception_handler(context)
+        broken.append(context)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(fail)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     open_devices: list[Device] = []
     told = Told()
     now_ns = time.monotonic_ns()
@@ -89,6 +104,8 @@ async def _live(
         await stop.wait()
     for device in open_devices:
         await device.shut()
+    if broken:
+        sys.exit(_BROKEN)
 
 
 def _build(

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from tenhertz import __version__
-from tenhertz.cli import sim
+from tenhertz.cli import sim, site
 from tenhertz.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(site.app, name="site")
 app.add_typer(sim.app, name="sim")
 
 

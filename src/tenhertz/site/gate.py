@@ -31,7 +31,7 @@ class SetpointGate:
             or now_ns - self._written_ns >= self._refresh_ns
             or (power_w == 0.0 and written_w != 0.0)
             or (self._delta_w == 0.0 and power_w != written_w)
-            or written_w != written_w  # noqa: PLR0124 - NaN: nothing was written yet
+            or written_w != written_w  # NaN: nothing was written yet
         ):
             self._written_w = power_w
             self._written_ns = now_ns

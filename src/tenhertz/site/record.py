@@ -66,14 +66,14 @@ class Event(NamedTuple):
 SITE = 0xFFFF
 
 
-def pack_sample(s: Sample) -> bytes:
+def pack_sample(sample: Sample) -> bytes:
     """A sample as a ring body."""
-    return _SAMPLE.pack(KIND_SAMPLE, s[1], s[0], s[2], s[3], s[4], s[5], *s[6:])
+    return _SAMPLE.pack(KIND_SAMPLE, sample[1], sample[0], *sample[2:])
 
 
-def pack_tick(t: Tick) -> bytes:
+def pack_tick(tick: Tick) -> bytes:
     """A tick as a ring body."""
-    return _TICK.pack(KIND_TICK, t[0], t[1], t[2], t[3], t[4], t[5], *t[6:])
+    return _TICK.pack(KIND_TICK, *tick)
 
 
 def unpack(body: bytes) -> Sample | Tick:

@@ -1,0 +1,180 @@
+"""The site's parent process: makes the shared memory, keeps control and gateway alive.
+
+It is small on purpose and does nothing per sample. When the control process dies or hangs, it
+de-energises the units first and then starts the process again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from tenhertz.errors import UserError
+from tenhertz.site.config import SiteConfig, load_config
+from tenhertz.site.notify import Notifier
+from tenhertz.site.paths import Parts, data_dir, open_parts
+from tenhertz.site.record import SITE, Event, pack_event
+from tenhertz.site.release import de_energise
+from tenhertz.site.segment import runtime_dir
+from tenhertz.supervise import (
+    BackOff,
+    ChildSpec,
+    Exit,
+    Intensity,
+    RestartIntensityExceeded,
+    Strategy,
+    Supervisor,
+    die_with_parent,
+    process_child,
+    say_ready,
+)
+
+# Both children together stop within the two seconds that a clean stop may take.
+_STOP_CONTROL_S = 1.2
+_STOP_GATEWAY_S = 1.9
+_WATCH_EVERY_S = 0.2
+# The gateway may be frozen for long without harm; the ring holds. But not for ever.
+_GATEWAY_PATIENCE_S = 60.0
+
+
+class SiteProcess:
+    """One running site."""
+
+    def __init__(self, config: SiteConfig, config_path: Path, parts: Parts) -> None:
+        self._config = config
+        self._parts = parts
+        self._log = structlog.get_logger("site")
+        self._notifier = Notifier()
+        arguments = [str(config_path)]
+        self._tree = Supervisor(
+            config.site.name,
+            [
+                ChildSpec(
+                    name="gateway",
+                    start=process_child(
+                        [sys.executable, "-m", "tenhertz.site.gateway", *arguments], says_ready=True
+                    ),
+                    stop_timeout_s=_STOP_GATEWAY_S,
+                    alive=lambda: self._beating(parts.gateway.heartbeat[1], _GATEWAY_PATIENCE_S),
+                ),
+                ChildSpec(
+                    name="control",
+                    start=process_child(
+                        [sys.executable, "-m", "tenhertz.site.control", *arguments], says_ready=True
+                    ),
+                    stop_timeout_s=_STOP_CONTROL_S,
+                    on_exit=self._control_died,
+                    alive=lambda: self._beating(
+                        parts.control.heartbeat[1], config.control.hung_after_ms / 1000
+                    ),
+                    alive_patience_s=0.0,
+                ),
+            ],
+            strategy=Strategy.ONE_FOR_ONE,
+            intensity=Intensity(restarts=30, within_s=60.0),
+            backoff=BackOff(first_s=0.0, second_s=0.2, max_s=5.0, stable_s=30.0),
+        )
+
+    @staticmethod
+    def _beating(beat_ns: int, patience_s: float) -> bool:
+        return beat_ns == 0 or time.monotonic_ns() - beat_ns < patience_s * 1e9
+
+    async def _control_died(self, exit_: Exit) -> None:
+        started_ns = time.monotonic_ns()
+        held = await de_energise(self._config, time.monotonic_ns)
+        took_ms = (time.monotonic_ns() - started_ns) / 1e6
+        text = f"control process ended ({exit_}); units de-energised in {took_ms:.0f} ms"
+        if held:
+            text += f", but not {', '.join(held)}"
+        self._log.error(text)
+        # The control process, the ring's only writer, is dead while this runs.
+        event = Event(time.time_ns(), SITE, 2, text)
+        self._parts.events.open_for_writing()
+        self._parts.events.append([pack_event(event)])
+        self._parts.control.beat(time.monotonic_ns())
+
+    async def run(self) -> int:
+        """Run until told to stop; the exit code."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        die_with_parent()
+        watch = loop.create_task(self._watch(stop))
+        now_ns = time.monotonic_ns()
+        self._parts.control.beat(now_ns)
+        self._parts.gateway.beat(now_ns)
+        try:
+            await self._tree.run(stop)
+        except RestartIntensityExceeded as gave_up:
+            self._log.error("the site gives up", cause=str(gave_up))
+            await de_energise(self._config, time.monotonic_ns)
+            return 1
+        finally:
+            watch.cancel()
+        return 0
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """Tell systemd that the site is ready, and after that only while the beat goes on."""
+        while not self._parts.control.read():
+            await asyncio.sleep(_WATCH_EVERY_S)
+        self._notifier.tell("READY=1")
+        say_ready()
+        while not stop.is_set():
+            if self._beating(self._parts.control.heartbeat[1], 1.0):
+                self._notifier.tell("WATCHDOG=1")
+            await asyncio.sleep(_WATCH_EVERY_S)
+        self._notifier.tell("STOPPING=1")
+
+
+@contextlib.contextmanager
+def only_one(config: SiteConfig) -> Iterator[None]:
+    """Hold the site's lock, so that two controllers never command the same units.
+
+    Raises:
+        UserError: the site is running already.
+    """
+    path = runtime_dir(config.site.name, config.site.runtime_dir) / "lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        yield
+    except BlockingIOError:
+        pid = os.read(handle, 20).decode() or "unknown"
+        raise UserError(
+            f"site '{config.site.name}' is running already (process {pid}); stop it first, or give "
+            "this one another site.name"
+        ) from None
+    finally:
+        os.close(handle)
+
+
+def run_site(config_path: Path) -> int:
+    """Run the site of a configuration file until SIGTERM or SIGINT; returns the exit code.
+
+    Raises:
+        UserError: a mistake in the configuration or its surroundings.
+    """
+    config = load_config(config_path)
+    folder = data_dir(config, config_path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{config_path}: site.data_dir {folder} cannot be made: {error.strerror}"
+        ) from error
+    with only_one(config):
+        parts = open_parts(config, create=True)
+        return uvloop.run(SiteProcess(config, config_path.resolve(), parts).run())

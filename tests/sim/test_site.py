@@ -49,6 +49,8 @@ def read(port: int, address: int, count: int) -> bytes:
     with socket.create_connection(("127.0.0.1", port), 2) as wire, wire.makefile("rb") as replies:
         wire.sendall(struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, address, count))
         header = replies.read(9)
+        if len(header) < 9:
+            raise ConnectionError("the session ended without a reply")
         return replies.read(header[8])
 
 

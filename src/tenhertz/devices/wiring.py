@@ -103,10 +103,14 @@ def wire(source: RegisterMap, unit_id: int | None = None, *, names: tuple[str, .
     fast = {
         name: point
         for name, point in source.points.items()
-        if (name in names if names else point.cadence == "fast") and point.type != "string"
+        if (name in names if names else point.cadence == "fast")
+        and point.type != "string"
+        and point.access != "write"
     }
     if not fast or any(name not in fast for name in names):
-        raise ValueError(f"map {source.name} lacks the points to read: {', '.join(names) or 'none is fast'}")
+        raise ValueError(
+            f"map {source.name} lacks the points to read: {', '.join(names) or 'none is fast'}"
+        )
     blocks = tuple(_block(unit, group) for group in _groups(fast, source.timing))
     control = source.control
     targets: dict[str, Setpoint] = {}
@@ -250,10 +254,10 @@ def _encoder(name: str, point: Point) -> Callable[[float], bytes]:
     low_first = point.word_order == "low-first"
 
     def encode(value: float) -> bytes:
-        if not math.isfinite(value):
-            raise ValueError(f"{name}: {value} is not a number that can be written")
-        raw = (value - point.offset) / point.scale
         try:
+            raw = (value - point.offset) / point.scale
+            if not math.isfinite(raw):
+                raise ValueError(f"{name}: {value} is not a number that can be written")
             data = pack(raw if is_float else round(raw))
         except (struct.error, OverflowError) as error:
             raise ValueError(f"{name}: {value} does not fit a {point.type} register") from error

@@ -12,6 +12,7 @@ import typer
 
 from tenhertz import __version__
 from tenhertz.cli import sim, site
+from tenhertz.cli.demo import demo
 from tenhertz.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo", epilog="Example: tenhertz demo --headless --duration 30 --json")(demo)
 app.add_typer(site.app, name="site")
 app.add_typer(sim.app, name="sim")
 

@@ -156,7 +156,7 @@ class Control:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._record(self.clock_ns())
+        self._record_last_samples()
         self.note("control process ended" + ("" if released else ", units not released"))
         self.parts.samples.close_for_writing()
         self.parts.events.close_for_writing()
@@ -241,7 +241,7 @@ class Control:
             self._demand(Demand.STOP if orders.stop else Demand.POWER, now_ns)
         for index, power_w in zip(orders.controlled, orders.powers_w, strict=True):
             image.setpoints_w[index] = power_w
-        self._record(now_ns)
+        self._record(now_ns, orders)
 
     def _hear_frequency(self, now_ns: int) -> None:
         if self.recording is not None:
@@ -253,19 +253,18 @@ class Control:
                 self._meter_seen = session.counters.samples
                 self.watch.measured(session.values[0], session.measured_at_ns)
 
-    def _record(self, now_ns: int) -> None:
+    def _record(self, now_ns: int, orders: Orders) -> None:
         """Send the tick and all samples that came since the last one on their way."""
-        orders, due = self.orders, self._due
-        if orders is None or due is None:
-            return
+        due = self._due
+        assert due is not None
         offset_ns = self.utc_ns() - now_ns
         number = self.parts.samples.state.tally
         bodies = self.image.take_samples(due.number, offset_ns, number)
         decision = orders.decision
         tick = Tick(
             decision.reason,
-            len(orders.controlled),
-            due.late_ns // 1000,
+            min(len(orders.controlled), 0xFFFF),
+            min(due.late_ns // 1000, 0xFFFFFFFF),
             due.number,
             due.due_ns + offset_ns,
             number + len(bodies),
@@ -277,6 +276,14 @@ class Control:
         taken = len(bodies)
         bodies.append(pack_tick(tick))
         self.parts.samples.append(bodies, tally=taken)
+
+    def _record_last_samples(self) -> None:
+        due = self._due
+        if due is not None:
+            offset_ns = self.utc_ns() - self.clock_ns()
+            number = self.parts.samples.state.tally
+            bodies = self.image.take_samples(due.number, offset_ns, number)
+            self.parts.samples.append(bodies, tally=len(bodies))
 
     def _write(self, indices: range, now_ns: int) -> None:
         orders = self.orders

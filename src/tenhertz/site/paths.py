@@ -24,6 +24,7 @@ class Parts(NamedTuple):
     events: Ring
     control: Board
     gateway: Board
+    parent: Board
     mailbox: Mailbox
 
 
@@ -56,5 +57,6 @@ def open_parts(config: SiteConfig, *, create: bool) -> Parts:
         Ring(folder / "events.ring", EVENT_BYTES, EVENTS, create=create),
         Board(folder / "control.board", board, create=create),
         Board(folder / "gateway.board", _BOARD_BYTES, create=create),
+        Board(folder / "parent.board", _BOARD_BYTES, create=create),
         Mailbox(folder / "mailbox", create=create),
     )

@@ -26,6 +26,7 @@ from tenhertz.site.paths import Parts, data_dir, open_parts
 from tenhertz.site.record import SITE, Event, pack_event
 from tenhertz.site.release import de_energise
 from tenhertz.site.segment import runtime_dir
+from tenhertz.site.status import ENCODE, ParentStatus
 from tenhertz.supervise import (
     BackOff,
     ChildSpec,
@@ -55,6 +56,7 @@ class SiteProcess:
         self._parts = parts
         self._log = structlog.get_logger("site")
         self._notifier = Notifier()
+        self._beats_before = 0
         arguments = [str(config_path)]
         self._tree = Supervisor(
             config.site.name,
@@ -85,6 +87,10 @@ class SiteProcess:
             backoff=BackOff(first_s=0.0, second_s=0.2, max_s=5.0, stable_s=30.0),
         )
 
+    def _status(self) -> ParentStatus:
+        children = self._tree.statistics().children
+        return ParentStatus(os.getpid(), {child.name: child.restarts for child in children})
+
     @staticmethod
     def _beating(beat_ns: int, patience_s: float) -> bool:
         return beat_ns == 0 or time.monotonic_ns() - beat_ns < patience_s * 1e9
@@ -110,10 +116,11 @@ class SiteProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         die_with_parent()
-        watch = loop.create_task(self._watch(stop))
         now_ns = time.monotonic_ns()
-        self._parts.control.beat(now_ns)
         self._parts.gateway.beat(now_ns)
+        self._parts.control.beat(now_ns)
+        self._beats_before = self._parts.control.heartbeat[0]
+        watch = loop.create_task(self._watch(stop))
         try:
             await self._tree.run(stop)
         except RestartIntensityExceeded as gave_up:
@@ -126,13 +133,14 @@ class SiteProcess:
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Tell systemd that the site is ready, and after that only while the beat goes on."""
-        while not self._parts.control.read():
+        while self._parts.control.heartbeat[0] == self._beats_before and not stop.is_set():
             await asyncio.sleep(_WATCH_EVERY_S)
         self._notifier.tell("READY=1")
         say_ready()
         while not stop.is_set():
             if self._beating(self._parts.control.heartbeat[1], 1.0):
                 self._notifier.tell("WATCHDOG=1")
+            self._parts.parent.post(ENCODE(self._status()))
             await asyncio.sleep(_WATCH_EVERY_S)
         self._notifier.tell("STOPPING=1")
 

@@ -77,6 +77,14 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     database_mb: float
 
 
+class ParentStatus(msgspec.Struct, frozen=True):
+    """The parent process."""
+
+    pid: int
+    restarts: dict[str, int]  # by child, since this parent began
+
+
 ENCODE = msgspec.msgpack.Encoder().encode
 decode_control = msgspec.msgpack.Decoder(ControlStatus).decode
 decode_gateway = msgspec.msgpack.Decoder(GatewayStatus).decode
+decode_parent = msgspec.msgpack.Decoder(ParentStatus).decode

@@ -1,0 +1,5 @@
+"""`python -m tenhertz` is the command line."""
+
+from tenhertz.cli import main
+
+main()

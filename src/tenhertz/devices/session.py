@@ -12,6 +12,7 @@ device has acknowledged every step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -91,11 +92,20 @@ class Session:
         "rated_power_w",
         "reading",
         "round_trip_ns",
+        "sampled",
         "values",
         "wiring",
     )
 
-    def __init__(self, name: str, wiring: Wiring, rated_power_w: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        wiring: Wiring,
+        rated_power_w: float = 0.0,
+        sampled: Callable[[Session], None] | None = None,
+    ) -> None:
+        """Make a session; `sampled` is called with it at once for every complete sample."""
+        self.sampled = sampled
         self.name = name
         self.wiring = wiring
         self.rated_power_w = rated_power_w
@@ -299,6 +309,8 @@ class Session:
                 self._last_image = reading.image_counter
                 self._image_moved_ns = now_ns
             self._take_if_lost(reading, now_ns)
+        if self.sampled is not None:
+            self.sampled(self)
 
     def _take_if_lost(self, reading: Reading, now_ns: int) -> None:
         wiring = self.wiring

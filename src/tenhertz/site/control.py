@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -63,9 +64,10 @@ class Control:
         self.lateness = Histogram()
         self._random = random.Random(seed)  # noqa: S311 - spreads reconnections, hides nothing
         self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
+        self.image = Image(len(config.unit))
         self.lines = [self._unit_line(index) for index in range(len(config.unit))]
+        self.image.sessions = [line.session for line in self.lines]
         self.gates = [self._gate(index) for index in range(len(config.unit))]
-        self.image = Image([line.session for line in self.lines])
         self.meter: Line | None = None
         self.recording: Recording | None = None
         self._frequency_source()
@@ -88,7 +90,12 @@ class Control:
     def _unit_line(self, index: int) -> Line:
         unit = self.config.unit[index]
         source = load_map(unit.map)
-        session = Session(unit.name, wire(source, unit.unit_id), unit.power_kw * 1000)
+        session = Session(
+            unit.name,
+            wire(source, unit.unit_id),
+            unit.power_kw * 1000,
+            sampled=partial(self.image.note, index),
+        )
         return self._line(session, unit.host, unit.port or source.timing.port, index)
 
     def _line(self, session: Session, host: str, port: int, index: int) -> Line:

@@ -7,21 +7,32 @@ from __future__ import annotations
 
 import math
 
-from tenhertz.devices import Condition, Session
+from tenhertz.devices import Condition, Reading, Session
 from tenhertz.site.beat import Histogram
 from tenhertz.site.record import Sample, pack_sample
 
 
 class Image:
-    """All units of one site, in the order of the configuration."""
+    """All units of one site, in the order of the configuration.
 
-    def __init__(self, sessions: list[Session]) -> None:
-        self.sessions = sessions
-        self.conditions: list[Condition] = [Condition.ABSENT] * len(sessions)
-        self.setpoints_w = [0.0] * len(sessions)
+    Samples are noted as they arrive, every one, and leave together when a tick is recorded. A
+    slow reply and the next quick one may both arrive between two ticks.
+    """
+
+    def __init__(self, units: int) -> None:
+        self.sessions: list[Session] = []
+        self.conditions: list[Condition] = [Condition.ABSENT] * units
+        self.setpoints_w = [0.0] * units
         self.spacing = Histogram()
-        self._seen = [0] * len(sessions)
-        self._arrived_ns = [0] * len(sessions)
+        self._arrived_ns = [0] * units
+        # At most one sample a unit and request, and emptied every tick: bounded by the beat.
+        self._noted: list[tuple[int, Reading, int, int]] = []
+
+    def note(self, unit: int, session: Session) -> None:
+        """Take the sample that has just arrived."""
+        reading = session.reading
+        assert reading is not None
+        self._noted.append((unit, reading, session.measured_at_ns, session.round_trip_ns))
 
     def close(self, now_ns: int) -> None:
         """Take the condition of every unit as it is now."""
@@ -33,14 +44,9 @@ class Image:
         `utc_offset_ns` added to a monotonic instant gives UTC.
         """
         bodies = []
-        seen, conditions, setpoints_w = self._seen, self.conditions, self.setpoints_w
-        for unit, session in enumerate(self.sessions):
-            samples = session.counters.samples
-            reading = session.reading
-            if samples == seen[unit] or reading is None:
-                continue
-            seen[unit] = samples
-            self._space(unit, session)
+        conditions, setpoints_w = self.conditions, self.setpoints_w
+        for unit, reading, measured_ns, round_trip_ns in self._noted:
+            self._space(unit, measured_ns + round_trip_ns // 2)
             number += 1
             faults = reading.faults
             bodies.append(
@@ -48,9 +54,9 @@ class Image:
                     Sample(
                         unit,
                         conditions[unit],
-                        min(session.round_trip_ns // 1000, 0xFFFFFFFF),
+                        min(round_trip_ns // 1000, 0xFFFFFFFF),
                         tick,
-                        session.measured_at_ns + utc_offset_ns,
+                        measured_ns + utc_offset_ns,
                         number,
                         reading.power_w,
                         setpoints_w[unit],
@@ -58,14 +64,14 @@ class Image:
                         reading.charge_limit_w,
                         reading.discharge_limit_w,
                         reading.temperature_c,
-                        int(faults) if not math.isnan(faults) else 0,
+                        0 if math.isnan(faults) else int(faults),
                     )
                 )
             )
+        self._noted.clear()
         return bodies
 
-    def _space(self, unit: int, session: Session) -> None:
-        arrived_ns = session.measured_at_ns + session.round_trip_ns // 2
+    def _space(self, unit: int, arrived_ns: int) -> None:
         last_ns = self._arrived_ns[unit]
         if last_ns:
             self.spacing.add(arrived_ns - last_ns)

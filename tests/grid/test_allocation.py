@@ -33,6 +33,13 @@ def test_a_forced_unit_keeps_its_bounds_and_the_others_make_up_for_it():
     assert share(2.0, [1, 1], [-9, -9], [-4, 9]).powers_w == [-4.0, 6.0]
 
 
+def test_what_rounding_leaves_over_is_given_to_a_unit():
+    for parts in range(3, 40):
+        found = share(1000.1, [0.1] * parts, [-2000.0] * parts, [2000.0] * parts)
+        assert found.unmet_w == 0.0
+        assert abs(1000.1 - math.fsum(found.powers_w)) <= math.ulp(1000.1)
+
+
 def test_what_no_bound_allows_is_told():
     assert share(30.0, [1, 2], [-1, -1], [10, 5]) == Shares([10.0, 5.0], 15.0)
     assert share(-30.0, [1, 2], [-1, -2], [10, 5]) == Shares([-1.0, -2.0], -27.0)
@@ -54,7 +61,8 @@ def test_the_shares_and_the_unmet_rest_make_the_target_within_all_bounds(target_
     highest = math.fsum(up for _, (_, up) in units)
     reachable = min(max(target_w, lowest), highest)
     assert math.fsum(found.powers_w) == pytest.approx(reachable, abs=1e-6, rel=1e-12)
-    assert found.unmet_w == target_w - math.fsum(found.powers_w)
+    assert found.unmet_w == pytest.approx(target_w - math.fsum(found.powers_w), abs=1e-6)
+    assert (found.unmet_w == 0.0) == (lowest <= target_w <= highest)
     for power_w, (_, (low, up)) in zip(found.powers_w, units, strict=True):
         assert low <= power_w <= up
 

@@ -114,11 +114,12 @@ def test_the_reference_follows_only_within_the_band_of_the_product():
 
 
 def test_after_aem_the_reference_is_exactly_what_it_was():
-    run = Storage(N_ONLY)
-    for k in range(200):
-        run.hold(1, 0.04, 49.9 + 0.00073 * k)
-    assert run.hold(300, 0.5, 50.0).reference_hz == 50.0
-    assert run.state.products["fcr-n"].shift_sum == 0.0
+    # FCR-D, whose shifts add up to more than a float holds to its last place.
+    run = Storage(UP_ONLY)
+    for k in range(400):
+        run.hold(1, 0.04, 49.5 + 0.01 * math.sin(k) ** 2)
+    assert run.hold(300, 0.5, 50.0).reference_hz == 49.9
+    assert run.state.products["fcr-d-up"].shift_sum == 0.0
 
 
 def test_fcr_n_in_aem_is_capped_at_its_capacity_and_nem_and_the_cut_is_told():
@@ -135,6 +136,25 @@ def test_fcr_d_up_in_aem_never_charges_with_more_than_nem():
     one = run.hold(1, 0.04, 50.0)
     assert one.power_w == pytest.approx(-20.0)
     assert one.cut_w < -70.0
+
+
+def test_fcr_d_down_in_aem_never_discharges_with_more_than_nem():
+    run = Storage(energy_rules(NORDIC, {"fcr-d-down": 100.0}, 100.0))
+    run.hold(300, 0.96, 50.5)
+    assert run.hold(1, 0.96, 50.0).power_w == pytest.approx(20.0)
+
+
+def test_at_the_very_level_nem_of_fcr_d_is_off_and_that_of_fcr_n_keeps_on_or_off():
+    level = UP_ONLY.products["fcr-d-up"].levels.nem_enable_low
+    run = Storage(UP_ONLY)
+    charges = (level, math.nextafter(level, 0), level)
+    assert [run.hold(1, soc, 50.0).nem_allowed for soc in charges] == [0, -1, 0]
+    levels = N_ONLY.products["fcr-n"].levels
+    run = Storage(N_ONLY)
+    charges = (levels.nem_enable_low, 0.2, levels.nem_enable_low, levels.nem_disable_low)
+    assert [run.hold(1, soc, 50.0).nem_allowed for soc in charges] == [0, -1, -1, 0]
+    charges = (levels.nem_enable_high, 0.8, levels.nem_enable_high, levels.nem_disable_high)
+    assert [run.hold(1, soc, 50.0).nem_allowed for soc in charges] == [0, 1, 1, 0]
 
 
 def test_calls_at_ten_hertz_give_what_calls_once_a_second_give():

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 
 from tenhertz.errors import UserError
@@ -119,6 +120,13 @@ def test_what_the_rules_do_not_allow_is_refused_with_what_they_do(options, said)
 def test_a_profile_without_ffr_says_so():
     with pytest.raises(UserError, match="has no product 'ffr'"):
         ffr_rules(load_profile("continental"), 1.0, 49.7)
+
+
+def test_a_droop_product_by_the_name_of_ffr_is_refused():
+    nordic = load_profile("nordic-1.1")
+    odd = msgspec.structs.replace(nordic, droop={"ffr": nordic.droop["fcr-n"]}, step={})
+    with pytest.raises(UserError, match="not one of on and off"):
+        ffr_rules(odd, 1.0, 49.7)
 
 
 def test_bad_readings_are_refused():

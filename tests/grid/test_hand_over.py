@@ -155,6 +155,19 @@ def test_a_baseline_ramp_that_is_cut_short_goes_on_from_where_it_was():
     assert [run.step(t, 50.0).baseline_w for t in times] == pytest.approx([0, 0, 40, 20, 0])
 
 
+def test_a_baseline_that_is_changed_within_its_plan_ramps_from_the_last_step_on():
+    run = handing_over(plan(0, 60 * MIN, baseline_w=100.0), baseline_ramp_s=10.0)
+    run.step(10 * MIN, 50.0)
+    run.follow(Schedule((plan(0, 60 * MIN, baseline_w=0.0),)))
+    assert run.schedule.entries[0].baseline_w == 0.0
+    assert run.step(10 * MIN + 5 * S, 50.0).baseline_w == pytest.approx(50.0)
+
+
+def test_a_product_planned_with_nothing_is_off():
+    run = handing_over(plan(0, MIN, fcr_n=0.0))
+    assert run.step(0, 49.9).products["fcr-n"] == ProductInput(0.0, 0.0, 49.9, "off")
+
+
 def test_mistakes_are_refused():
     with pytest.raises(UserError, match="fcr-x"):
         handing_over(plan(0, MIN, fcr_x=1.0))

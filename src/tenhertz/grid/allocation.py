@@ -15,7 +15,7 @@ import msgspec
 
 
 class Shares(msgspec.Struct, frozen=True):
-    """`powers_w` in the order of the units; `unmet_w` is the target less their sum."""
+    """`powers_w` in the order of the units; `unmet_w` is what they could not take of the target."""
 
     powers_w: list[float]
     unmet_w: float
@@ -56,8 +56,10 @@ def share(
     if all_bound and idle:
         others_w = math.fsum(powers_w[unit.position] for unit in weighted)
         evenly = [_Unit(unit.position, 1.0, unit.lower_w, unit.upper_w) for unit in idle]
-        _fill(powers_w, evenly, target_w - others_w)
-    return Shares(powers_w=powers_w, unmet_w=target_w - math.fsum(powers_w))
+        all_bound = _fill(powers_w, evenly, target_w - others_w)
+    # Where a unit was free, what is left is rounding in the last place, and nothing is unmet.
+    unmet_w = target_w - math.fsum(powers_w) if all_bound else 0.0
+    return Shares(powers_w=powers_w, unmet_w=unmet_w)
 
 
 class _Unit(NamedTuple):

@@ -229,3 +229,9 @@ def make_rig():
 @pytest.fixture(scope="session")
 def container_image():
     return image
+
+
+@pytest.fixture(scope="session")
+def request_of():
+    """Reads a request frame."""
+    return Request

@@ -238,3 +238,29 @@ def test_the_pause_is_kept_after_a_refused_write_too(split_rig):
     rig.refuse()
     assert rig.sample() is None
     assert rig.at(50).resume().what == ("read", 10, 2)
+
+
+def test_the_zero_of_the_taking_does_not_outlast_it(rig):
+    """Whoever asked for a power and saw it acknowledged does not ask for the same again."""
+    rig.in_control()
+    rig.power(900)
+    rig.answer()
+    rig.sample()
+    rig.answer(**LOCAL)
+    assert rig.answer_all() == [*TAKE, watts(900)]
+
+
+@pytest.mark.parametrize("between", ["connection", "demand"])
+def test_what_was_asked_before_is_not_asked_after_the_taking(rig, between):
+    rig.in_control()
+    rig.power(900)
+    rig.answer()
+    if between == "connection":
+        rig.session.connection_lost()
+        rig.connect()
+    else:
+        rig.demand(Demand.OBSERVE)
+        rig.demand(Demand.POWER)
+    rig.sample()
+    rig.answer(**LOCAL)
+    assert rig.answer_all() == TAKE

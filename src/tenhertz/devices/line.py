@@ -8,6 +8,7 @@ A dead device costs its own line and nothing else.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import cast
@@ -48,7 +49,8 @@ class Line(asyncio.Protocol):
         self._changed = changed
         self._transport: asyncio.Transport | None = None
         self._closed = asyncio.Event()
-        self._wake_planned = False
+        self._waking: asyncio.TimerHandle | None = None
+        self._waking_ns = 0
         self._reason = ""
 
     async def run(self) -> None:
@@ -66,6 +68,8 @@ class Line(asyncio.Protocol):
                 await asyncio.sleep(pause_s * (0.5 + self._random()))
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         finally:
+            if self._waking is not None:
+                self._waking.cancel()
             if self._transport is not None:
                 self._transport.abort()
 
@@ -81,7 +85,7 @@ class Line(asyncio.Protocol):
             self._absent(f"no answer to the connection attempt within {CONNECT_TIMEOUT_S:g} s")
             return False
         except OSError as error:
-            self._absent(error.strerror or str(error))
+            self._absent(_plainly(error))
             return False
         return True
 
@@ -129,6 +133,8 @@ class Line(asyncio.Protocol):
         frame = self.session.sample(now_ns)
         if frame is not None:
             self._transport.write(frame)  # type: ignore[union-attr]
+        elif self.session.wake_ns:
+            self._plan_wake()
 
     def set_power(self, power_w: float, now_ns: int) -> None:
         """Ask for a power.
@@ -157,17 +163,27 @@ class Line(asyncio.Protocol):
             self._plan_wake()
 
     def _plan_wake(self) -> None:
-        if self._wake_planned:
-            return
-        self._wake_planned = True
-        delay_s = max(0, self.session.wake_ns - self._clock_ns()) / 1e9
-        asyncio.get_running_loop().call_later(delay_s, self._wake)
+        wake_ns = self.session.wake_ns
+        if self._waking is not None:
+            if self._waking_ns <= wake_ns:
+                return
+            self._waking.cancel()
+        self._waking_ns = wake_ns
+        delay_s = max(0, wake_ns - self._clock_ns()) / 1e9
+        self._waking = asyncio.get_running_loop().call_later(delay_s, self._wake)
 
     def _wake(self) -> None:
-        self._wake_planned = False
+        self._waking = None
         self._send(self.session.resume(self._clock_ns()))
 
     def _give_up(self) -> None:
         if self._transport is not None:
             self._reason = self.session.broken
             self._transport.abort()
+
+
+def _plainly(error: OSError) -> str:
+    # asyncio puts its own words and the address where the system says "Connection refused".
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)

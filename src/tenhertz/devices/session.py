@@ -65,6 +65,7 @@ class Session:
         "_image_moved_ns",
         "_kind",
         "_last_image",
+        "_power_asked",
         "_power_due",
         "_quiet_until_ns",
         "_reader",
@@ -142,6 +143,7 @@ class Session:
         self._sampling = False
         self._sample_due = False
         self._power_due = False  # a setpoint from before the connection is old
+        self._power_asked = False
         self._timeouts_in_a_row = 0
         self._stray = 0
         self._quiet_until_ns = 0
@@ -191,7 +193,7 @@ class Session:
             raise ValueError(f"{self.name} ({self.wiring.map_name}) cannot be controlled")
         setpoint.encode(power_w)
         self.power_w = power_w
-        self._power_due = self.connected
+        self._power_due = self._power_asked = self.connected
         return None if self._kind else self._next(now_ns)
 
     def demand(self, demand: Demand, now_ns: int) -> bytes | None:
@@ -199,7 +201,7 @@ class Session:
         if demand is self._demand:
             return None
         self._demand = demand
-        self._power_due = False
+        self._power_due = self._power_asked = False
         self._retry_ns = now_ns
         self._begin_steps()
         if demand is Demand.STOP and self.connected:
@@ -354,6 +356,8 @@ class Session:
             self._steps_again_ns = now_ns + RETRY_SEQUENCE_NS
         else:
             self._steps = ()
+            # Taking control sets the power to zero; what is asked for goes out again behind it.
+            self._power_due = self._power_asked
 
     def overdue(self, now_ns: int) -> bytes | None:
         """Give up a request that was not answered in time; call at least once per period."""

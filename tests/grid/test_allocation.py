@@ -53,7 +53,7 @@ def test_units_of_weight_zero_stay_out_until_the_others_are_at_their_bounds():
     assert share(5.0, [0, 1], [2, 0], [9, 9]).powers_w == [2.0, 3.0]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(targets, units)
 def test_the_shares_and_the_unmet_rest_make_the_target_within_all_bounds(target_w, units):
     found = share_units(target_w, units)
@@ -67,7 +67,7 @@ def test_the_shares_and_the_unmet_rest_make_the_target_within_all_bounds(target_
         assert low <= power_w <= up
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(targets, units)
 def test_one_level_explains_every_share(target_w, units):
     found = share_units(target_w, units)
@@ -83,7 +83,7 @@ def test_one_level_explains_every_share(target_w, units):
         assert power_w == pytest.approx(min(max(level * weight, low), up), rel=1e-6, abs=1e-3)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(targets, targets, units)
 def test_more_to_share_gives_no_unit_less(one_w, other_w, units):
     low, high = sorted((one_w, other_w))

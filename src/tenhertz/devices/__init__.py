@@ -9,7 +9,7 @@ from tenhertz.devices.battery import Battery, Condition, Demand, Reading
 from tenhertz.devices.line import Line
 from tenhertz.devices.register_map import RegisterMap, load_map, shipped_maps
 from tenhertz.devices.session import Counters, Session
-from tenhertz.devices.wiring import Wiring, wire
+from tenhertz.devices.wiring import Wiring, wire, wiring_for
 
 __all__ = [
     "Battery",
@@ -24,4 +24,5 @@ __all__ = [
     "load_map",
     "shipped_maps",
     "wire",
+    "wiring_for",
 ]

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from operator import itemgetter, mul
 
 from tenhertz.devices.battery import Reading
@@ -20,7 +21,7 @@ from tenhertz.devices.modbus import (
     write_frame,
     write_reply,
 )
-from tenhertz.devices.register_map import Point, RegisterMap, Timing
+from tenhertz.devices.register_map import Point, RegisterMap, Timing, load_map
 
 _FORMAT = {"u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f"}
 _FORMAT["f64"] = "d"
@@ -140,6 +141,22 @@ def wire(source: RegisterMap, unit_id: int | None = None, *, names: tuple[str, .
         fault_when=_conditions(source, control.fault_when if control else {}),
         lease_ns=control.lease_ms * 1_000_000 if control else 0,
     )
+
+
+@cache
+def wiring_for(
+    map_name_or_path: str, unit_id: int | None = None, *, names: tuple[str, ...] = ()
+) -> Wiring:
+    """Load and compile a map once for all units that share it; the result is immutable.
+
+    A thousand units with their own copies would hold 80 kB of frames each and miss the cache of
+    the processor at every one.
+
+    Raises:
+        UserError: as `load_map`.
+        ValueError: as `wire`.
+    """
+    return wire(load_map(map_name_or_path), unit_id, names=names)
 
 
 def _conditions(

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from tenhertz.devices import Condition, Counters, Demand, Line, Session, load_map, wire
+from tenhertz.devices import Condition, Counters, Demand, Line, Session, wiring_for
 from tenhertz.grid.signals import Recording, load_recording
 from tenhertz.site.beat import Beat, Due, Histogram
 from tenhertz.site.config import SiteConfig, load_config
@@ -89,14 +89,14 @@ class Control:
 
     def _unit_line(self, index: int) -> Line:
         unit = self.config.unit[index]
-        source = load_map(unit.map)
+        wiring = wiring_for(unit.map, unit.unit_id)
         session = Session(
             unit.name,
-            wire(source, unit.unit_id),
+            wiring,
             unit.power_kw * 1000,
             sampled=partial(self.image.note, index),
         )
-        return self._line(session, unit.host, unit.port or source.timing.port, index)
+        return self._line(session, unit.host, unit.port or wiring.timing.port, index)
 
     def _line(self, session: Session, host: str, port: int, index: int) -> Line:
         return Line(
@@ -122,7 +122,7 @@ class Control:
         if frequency.source == "recording":
             self.recording = load_recording(frequency.recording)
             return
-        wiring = wire(load_map(frequency.map), frequency.unit_id, names=("frequency_hz",))
+        wiring = wiring_for(frequency.map, frequency.unit_id, names=("frequency_hz",))
         session = Session("frequency meter", wiring)
         self.meter = self._line(session, frequency.host, frequency.port, SITE)
 

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from tenhertz.devices import Demand, Line, Session, load_map, wire
+from tenhertz.devices import Demand, Line, Session, wiring_for
 from tenhertz.site.config import SiteConfig
 
 LIMIT_S = 1.0
@@ -22,14 +22,14 @@ async def de_energise(
     connecting = asyncio.Semaphore(100)
     lines = []
     for unit in config.unit:
-        source = load_map(unit.map)
-        session = Session(unit.name, wire(source, unit.unit_id), unit.power_kw * 1000)
+        wiring = wiring_for(unit.map, unit.unit_id)
+        session = Session(unit.name, wiring, unit.power_kw * 1000)
         session.demand(Demand.STOP, clock_ns())
         lines.append(
             Line(
                 session,
                 unit.host,
-                unit.port or source.timing.port,
+                unit.port or wiring.timing.port,
                 clock_ns=clock_ns,
                 random=random.random,
                 connecting=connecting,

@@ -123,6 +123,7 @@ class Reporter:
             age_ms=(now_ns - session.measured_at_ns) / 1e6 if reading else -1.0,
             round_trip_ms=session.round_trip_ns / 1e6,
             samples=counters.samples,
+            writes=counters.writes,
             missed=counters.missed,
             timeouts=counters.timeouts,
             rejected=counters.rejected,

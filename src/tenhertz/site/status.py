@@ -25,6 +25,7 @@ class UnitStatus(msgspec.Struct, frozen=True):
     age_ms: float  # of the newest sample; -1: none yet
     round_trip_ms: float
     samples: int
+    writes: int
     missed: int
     timeouts: int
     rejected: int

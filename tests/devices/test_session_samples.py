@@ -90,6 +90,26 @@ def test_a_late_reply_merged_with_the_right_one_does_no_harm(rig):
     assert rig.session.reading.power_w == 0
 
 
+def test_a_late_refusal_does_not_end_the_open_request(rig):
+    rig.connect()
+    first = rig.sample()
+    rig.at(300).overdue()
+    rig.sample()
+    rig.bytes(first.refusal())
+    assert (rig.counters.exceptions, rig.counters.late) == (0, 1)
+    rig.answer()
+    assert rig.counters.samples == 1
+
+
+def test_bytes_inside_another_frame_are_no_reply_however_much_they_look_like_one(rig):
+    rig.connect()
+    request = rig.sample()
+    stray = request.reply(bytes(200), transaction_id=999)
+    rig.bytes(stray[:60])
+    rig.bytes(request.reply(bytes(80)))
+    assert rig.counters.samples == 0
+
+
 def test_a_reply_sent_twice_in_one_piece_counts_once(rig):
     rig.connect()
     reply = rig.sample().reply(bytes(80))
@@ -142,8 +162,9 @@ def test_a_refused_read_is_counted_and_the_next_sample_goes_out(rig):
         b"\x00\x01\x00\x00\x00\x02\x01\x03",
         b"\x00\x01\x00\x00\x01\x00\x01\x03\x02\x00\x00",
         b"\x01\x03\x02\x00\x05\x78\x47",
+        b"\x00\x01\x00\x01\x00\x05\x01\x03\x02\x00\x00",
     ],
-    ids=["http", "ssh", "zeros", "too short", "too long", "rtu"],
+    ids=["http", "ssh", "zeros", "too short", "too long", "rtu", "protocol 1"],
 )
 def test_bytes_that_are_not_modbus_break_the_session(rig, garbage):
     rig.connect()

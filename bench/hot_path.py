@@ -152,7 +152,7 @@ def spacing(parts: Parts, begin_ns: int, end_ns: int) -> dict[str, float]:
     return {name: round(ms, 2) for name, ms in {**found, "max": gaps[-1]}.items()}
 
 
-def measure(folder: Path, port: int, args: argparse.Namespace) -> dict[str, object]:
+def measure(folder: Path, port: int, responder: int, args: argparse.Namespace) -> dict[str, object]:
     """Run the control process and watch it from outside."""
     path = site_toml(folder, port, args)
     config = load_config(path)
@@ -172,10 +172,13 @@ def measure(folder: Path, port: int, args: argparse.Namespace) -> dict[str, obje
             threading.Thread(target=lock_database, args=locker, daemon=True).start()
         time.sleep(WARM_UP_S)
         process = psutil.Process(control.pid)
+        other = psutil.Process(responder)
+        other_cpu = sum(other.cpu_times()[:2])
         first, begin_s, cpu = status(parts), time.monotonic(), sum(process.cpu_times()[:2])
         time.sleep(args.seconds)
         last, took_s = status(parts), time.monotonic() - begin_s
         cpu = sum(process.cpu_times()[:2]) - cpu
+        other_cpu = sum(other.cpu_times()[:2]) - other_cpu
         rss_mb = process.memory_info().rss / 1e6
     finally:
         for child in children:
@@ -195,6 +198,7 @@ def measure(folder: Path, port: int, args: argparse.Namespace) -> dict[str, obje
         "missed_ticks": last.missed_ticks - first.missed_ticks,
         "spacing_ms": spacing(parts, first.at_ns, last.at_ns),
         "cpu_pct": round(100 * cpu / took_s, 2),
+        "responder_cpu_pct": round(100 * other_cpu / took_s, 2),
         "rss_mb": round(rss_mb, 1),
         "scheduling": last.scheduling,
         "cycles_per_device_s": round(min(reads, writes) / args.devices / (periods * 0.1), 3),
@@ -212,7 +216,7 @@ def main() -> None:
     assert responder.stdout is not None
     responder.stdout.readline()
     try:
-        result = measure(folder, port, args)
+        result = measure(folder, port, responder.pid, args)
         result["peer_ratio"] = None
         if args.peer:
             words = (args.peer, str(port), str(args.devices), str(args.seconds))

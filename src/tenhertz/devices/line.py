@@ -142,7 +142,11 @@ class Line(asyncio.Protocol):
         Raises:
             ValueError: not a number, or beyond what the device can express.
         """
-        self._send(self.session.set_power(power_w, now_ns))
+        frame = self.session.set_power(power_w, now_ns)
+        if frame is not None:
+            self._transport.write(frame)  # type: ignore[union-attr]
+        elif self.session.wake_ns:
+            self._plan_wake()
 
     def demand(self, demand: Demand, now_ns: int) -> None:
         """Observe, control, release or stop."""

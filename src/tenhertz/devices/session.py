@@ -67,6 +67,7 @@ class Session:
         "_last_image",
         "_power_asked",
         "_power_due",
+        "_power_payload",
         "_quiet_until_ns",
         "_reader",
         "_retry_ns",
@@ -191,7 +192,7 @@ class Session:
         setpoint = self.wiring.setpoint
         if setpoint is None:
             raise ValueError(f"{self.name} ({self.wiring.map_name}) cannot be controlled")
-        setpoint.encode(power_w)
+        self._power_payload = setpoint.encode(power_w)
         self.power_w = power_w
         self._power_due = self._power_asked = self.connected
         return None if self._kind else self._next(now_ns)
@@ -410,7 +411,7 @@ class Session:
         self._power_due = False
         setpoint = self.wiring.setpoint
         assert setpoint is not None
-        return self._send_write(setpoint, at, self.power_w, _Open.POWER, now_ns)
+        return self._send_write(setpoint, at, self._power_payload, _Open.POWER, now_ns)
 
     def _send_step(self, now_ns: int) -> bytes:
         # A step that got no answer is sent again under its own id, so that an answer to either
@@ -418,17 +419,18 @@ class Session:
         if self._step_id < 0:
             self._transaction_id = self._step_id = (self._transaction_id + 1) & 0xFF
         step = self._steps[self._step]
-        return self._send_write(step.target, self._step_id, step.value, _Open.STEP, now_ns)
+        payload = step.target.encode(step.value)
+        return self._send_write(step.target, self._step_id, payload, _Open.STEP, now_ns)
 
     def _send_write(
-        self, target: Setpoint, transaction_id: int, value: float, kind: _Open, now_ns: int
+        self, target: Setpoint, transaction_id: int, payload: bytes, kind: _Open, now_ns: int
     ) -> bytes:
-        self._expected = target.replies[transaction_id]
-        self._size = len(self._expected)
+        self._expected = expected = target.replies[transaction_id]
+        self._size = len(expected)
         self._kind = kind
         self._sent_ns = now_ns
         self.counters.writes += 1
-        return target.frame(transaction_id, value)
+        return target.heads[transaction_id] + payload
 
     # -- how it stands ----------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ class Setpoint:
     registers: int
     unit_id: int
     encode: Callable[[float], bytes] = field(repr=False)
+    heads: tuple[bytes, ...] = field(repr=False)  # requests up to the values
     replies: tuple[bytes, ...] = field(repr=False)
 
     def frame(self, transaction_id: int, value: float) -> bytes:
@@ -56,7 +57,7 @@ class Setpoint:
         Raises:
             ValueError: not a number, or beyond the range of the registers.
         """
-        return write_frame(self.unit_id, transaction_id, self.address, self.encode(value))
+        return self.heads[transaction_id] + self.encode(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,13 +256,16 @@ def _assembler(names: tuple[str, ...]) -> Callable[[tuple[float, ...]], Reading]
 
 def setpoint_at(name: str, point: Point, unit_id: int) -> Setpoint:
     """Prepare writes to one point."""
+    ids = range(TRANSACTION_IDS)
+    empty = bytes(2 * point.size)
     return Setpoint(
         name,
         point.address,
         point.size,
         unit_id,
         _encoder(name, point),
-        tuple(write_reply(unit_id, i, point.address, point.size) for i in range(TRANSACTION_IDS)),
+        tuple(write_frame(unit_id, i, point.address, empty)[: -len(empty)] for i in ids),
+        tuple(write_reply(unit_id, i, point.address, point.size) for i in ids),
     )
 
 

@@ -146,7 +146,7 @@ def load_config(path: Path) -> SiteConfig:
     config = read_toml(path, SiteConfig)
     for mistake in _mistakes(config):
         raise UserError(f"{path}: {mistake}")
-    for unit in config.unit:
+    for unit in {unit.map: unit for unit in config.unit}.values():
         if unit_map(unit).control is None:
             raise UserError(
                 f"{path}: unit '{unit.name}': the map '{unit.map}' has no [control] table, so the "

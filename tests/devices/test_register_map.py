@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tenhertz.devices import RegisterMap, load_map, shipped_maps, wire
-from tenhertz.devices.register_map import parse_map
+from tenhertz.devices import Reading, RegisterMap, load_map, shipped_maps, wire
+from tenhertz.devices.register_map import Control, Point, Timing, parse_map
 from tenhertz.errors import UserError
 
 GOOD = """
@@ -194,6 +194,14 @@ def test_the_container_map_agrees_with_the_page_of_its_vendor(pytestconfig):
     points = load_map("generic-container").points.values()
     mapped = {(point.address, point.size, point.type) for point in points}
     assert mapped == {(int(address), int(size), kind) for address, size, kind in rows}
+
+
+def test_the_reference_page_has_every_key_and_its_example_is_a_good_map(pytestconfig):
+    page = (pytestconfig.rootpath / "docs/register-maps.md").read_text("utf-8")
+    keys = [key for shape in (Point, Timing, Control) for key in shape.__struct_fields__]
+    assert [key for key in [*keys, *Reading._fields] if f"`{key}`" not in page] == []
+    example = page.split("```toml\n")[1].split("```")[0]
+    assert [len(block.names) for block in wire(parse_map(example, "page")).blocks] == [6]
 
 
 def test_a_map_is_read_from_a_path(tmp_path):

@@ -1,4 +1,4 @@
-"""The simulated site against libmodbus as the master: neither side of the wire is ours alone."""
+"""The simulated site, which shares no code with the devices: under libmodbus and under our line."""
 
 import contextlib
 import json
@@ -9,6 +9,9 @@ import subprocess
 import sys
 
 import pytest
+import uvloop
+
+from tenhertz.devices import Condition, Demand, load_map, wire
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
@@ -87,3 +90,27 @@ def test_the_simulated_meter_shows_its_frequency_to_a_foreign_master(site, maste
     assert len(meter.read(19000, 52)) == 52
     with pytest.raises(OSError, match="Illegal data address"):
         meter.read(18999, 1)
+
+
+def test_our_line_takes_control_delivers_and_stops_the_simulated_container(site, talk):
+    async def scenario():
+        async with talk(wire(load_map("generic-container")), site["units"][0]["port"]) as talking:
+
+            async def sample_until(holds):
+                while not holds(await talking.sample()):
+                    pass
+
+            session = talking.session
+            talking.line.demand(Demand.POWER, talking.now())
+            await sample_until(lambda _: session.condition(talking.now()) is Condition.CONTROLLED)
+            await talking.power(80_000)
+            await sample_until(lambda reading: reading.power_w > 79_000)
+            assert session.reading.setpoint_in_force_w == 80_000
+            await talking.demand(Demand.STOP)
+            await sample_until(lambda reading: reading.power_w == 0 and reading.state == 1)
+            await talking.demand(Demand.RELEASE)
+            await sample_until(lambda reading: reading.control_source == 0)
+            return talking.counters
+
+    counters = uvloop.run(scenario())
+    assert (counters.rejected, counters.timeouts, counters.late, counters.connects) == (0, 0, 0, 1)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from tenhertz.errors import UserError
+
+if TYPE_CHECKING:
+    from tenhertz.site.paths import Parts
 
 app = typer.Typer(help="Run a site, look at it, stop it.", no_args_is_help=True)
 
@@ -90,15 +93,21 @@ def set_power(
     typer.echo(f"asked for {power_kw:g} kW for {lease_s:g} s")
 
 
-def _parts(config_path: Path):  # type: ignore[no-untyped-def]
+def _parts(config_path: Path) -> Parts:
     from tenhertz.site.config import load_config
+    from tenhertz.site.lock import is_held
     from tenhertz.site.paths import open_parts
 
     config = load_config(config_path)
+    absent = UserError(
+        f"site '{config.site.name}' is not running here; start it with "
+        f"'tenhertz site run {config_path}'"
+    )
     try:
-        return open_parts(config, create=False)
-    except FileNotFoundError:
-        raise UserError(
-            f"site '{config.site.name}' is not running here; start it with "
-            f"'tenhertz site run {config_path}'"
-        ) from None
+        parts = open_parts(config, create=False)
+    except (FileNotFoundError, ValueError):
+        raise absent from None
+    # The parent may have been killed: as long as the control process runs, it can be reached.
+    if not any(is_held(parts.folder / f"{who}.lock") for who in ("parent", "control")):
+        raise absent
+    return parts

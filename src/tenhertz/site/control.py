@@ -28,7 +28,8 @@ from tenhertz.site.controller import Controller, Orders
 from tenhertz.site.frequency import FrequencyWatch
 from tenhertz.site.gate import SetpointGate
 from tenhertz.site.image import Image
-from tenhertz.site.paths import Parts, open_parts
+from tenhertz.site.lock import held
+from tenhertz.site.paths import PREDECESSOR_S, Parts, open_parts
 from tenhertz.site.program import Item, program, slots_for
 from tenhertz.site.realtime import (
     Scheduling,
@@ -346,7 +347,9 @@ def main(argv: list[str]) -> int:
         control._reporter.scheduling = prepare(config)  # noqa: SLF001
         return await control.run()
 
-    return 0 if uvloop.run(run()) else 3
+    # The rings have one writer, and the units one master.
+    with held(parts.folder / "control.lock", "the control process", PREDECESSOR_S):
+        return 0 if uvloop.run(run()) else 3
 
 
 if __name__ == "__main__":

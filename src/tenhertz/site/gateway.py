@@ -20,7 +20,8 @@ from types import FrameType
 import structlog
 
 from tenhertz.site.config import SiteConfig, load_config
-from tenhertz.site.paths import Parts, data_dir, open_parts
+from tenhertz.site.lock import held
+from tenhertz.site.paths import PREDECESSOR_S, Parts, data_dir, open_parts
 from tenhertz.site.record import SITE, Event, Sample, Tick, unpack, unpack_event
 from tenhertz.site.ring import Batch, Ring
 from tenhertz.site.status import ENCODE, GatewayStatus
@@ -235,7 +236,9 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, gateway.end)
     signal.signal(signal.SIGINT, gateway.end)
     die_with_parent()
-    gateway.run()
+    # Two gateways would store the same records twice.
+    with held(parts.folder / "gateway.lock", "the gateway process", PREDECESSOR_S):
+        gateway.run()
     return 0
 
 

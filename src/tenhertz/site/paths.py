@@ -13,6 +13,9 @@ from tenhertz.site.ring import Ring
 from tenhertz.site.segment import runtime_dir
 
 EVENTS = 4096
+# How long a process waits for its predecessor, which may still be releasing units or storing its
+# last samples after their common parent was killed.
+PREDECESSOR_S = 4.0
 _BOARD_BYTES_A_UNIT = 512
 _BOARD_BYTES = 65_536
 
@@ -26,6 +29,7 @@ class Parts(NamedTuple):
     gateway: Board
     parent: Board
     mailbox: Mailbox
+    folder: Path  # of all these, and of the locks
 
 
 def data_dir(config: SiteConfig, config_path: Path) -> Path:
@@ -59,4 +63,5 @@ def open_parts(config: SiteConfig, *, create: bool) -> Parts:
         Board(folder / "gateway.board", _BOARD_BYTES, create=create),
         Board(folder / "parent.board", _BOARD_BYTES, create=create),
         Mailbox(folder / "mailbox", create=create),
+        folder,
     )

@@ -7,13 +7,10 @@ de-energises the units first and then starts the process again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -21,6 +18,7 @@ import uvloop
 
 from tenhertz.errors import UserError
 from tenhertz.site.config import SiteConfig, load_config
+from tenhertz.site.lock import held
 from tenhertz.site.notify import Notifier
 from tenhertz.site.paths import Parts, data_dir, open_parts
 from tenhertz.site.record import SITE, Event, pack_event
@@ -145,30 +143,6 @@ class SiteProcess:
         self._notifier.tell("STOPPING=1")
 
 
-@contextlib.contextmanager
-def only_one(config: SiteConfig) -> Iterator[None]:
-    """Hold the site's lock, so that two controllers never command the same units.
-
-    Raises:
-        UserError: the site is running already.
-    """
-    path = runtime_dir(config.site.name, config.site.runtime_dir) / "lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
-        yield
-    except BlockingIOError:
-        pid = os.read(handle, 20).decode() or "unknown"
-        raise UserError(
-            f"site '{config.site.name}' is running already (process {pid}); stop it first, or give "
-            "this one another site.name"
-        ) from None
-    finally:
-        os.close(handle)
-
-
 def run_site(config_path: Path) -> int:
     """Run the site of a configuration file until SIGTERM or SIGINT; returns the exit code.
 
@@ -183,6 +157,7 @@ def run_site(config_path: Path) -> int:
         raise UserError(
             f"{config_path}: site.data_dir {folder} cannot be made: {error.strerror}"
         ) from error
-    with only_one(config):
+    lock = runtime_dir(config.site.name, config.site.runtime_dir) / "parent.lock"
+    with held(lock, f"site '{config.site.name}'"):
         parts = open_parts(config, create=True)
         return uvloop.run(SiteProcess(config, config_path.resolve(), parts).run())

@@ -53,8 +53,15 @@ class Battery(Protocol):
     No call waits: each notes what is wanted and sends it when the device's line is free.
     """
 
-    name: str
-    rated_power_w: float
+    @property
+    def name(self) -> str:
+        """What the site calls it."""
+        ...
+
+    @property
+    def rated_power_w(self) -> float:
+        """The power it is built for, in either direction."""
+        ...
 
     @property
     def connected(self) -> bool:
@@ -75,8 +82,8 @@ class Battery(Protocol):
         """How the battery stands at `now_ns`."""
         ...
 
-    def sample(self, now_ns: int) -> bool:
-        """Ask for a measurement; False if the previous one is still out."""
+    def sample(self, now_ns: int) -> None:
+        """Ask for a measurement; counted as missed if the previous one is still out."""
         ...
 
     def set_power(self, power_w: float, now_ns: int) -> None:
@@ -88,5 +95,5 @@ class Battery(Protocol):
         ...
 
     def demand(self, demand: Demand, now_ns: int) -> None:
-        """Say whether to observe, control, release or stop the battery."""
+        """Say whether to observe, control, release or stop; a stop said again is sent again."""
         ...

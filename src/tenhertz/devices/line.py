@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from tenhertz.devices.battery import Demand
+from tenhertz.devices.battery import Condition, Demand, Reading
 from tenhertz.devices.session import Session
 
 CONNECT_TIMEOUT_S = 2.0
@@ -84,7 +84,7 @@ class Line(asyncio.Protocol):
         except TimeoutError:
             self._absent(f"no answer to the connection attempt within {CONNECT_TIMEOUT_S:g} s")
             return False
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a host that cannot be a name is a UnicodeError
             self._absent(_plainly(error))
             return False
         return True
@@ -126,7 +126,36 @@ class Line(asyncio.Protocol):
         self.session.connection_lost()
         self._closed.set()
 
-    # -- what the site calls -----------------------------------------------------------------------
+    # -- the Battery contract -------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What the site calls the device."""
+        return self.session.name
+
+    @property
+    def rated_power_w(self) -> float:
+        """The device's rated power."""
+        return self.session.rated_power_w
+
+    @property
+    def connected(self) -> bool:
+        """Whether a session with the device is open."""
+        return self.session.connected
+
+    @property
+    def reading(self) -> Reading | None:
+        """The newest measurement; None before the first."""
+        return self.session.reading
+
+    @property
+    def measured_at_ns(self) -> int:
+        """The monotonic instant of `reading`."""
+        return self.session.measured_at_ns
+
+    def condition(self, now_ns: int) -> Condition:
+        """How the device stands at `now_ns`."""
+        return self.session.condition(now_ns)
 
     def sample(self, now_ns: int) -> None:
         """Ask for a measurement."""
@@ -186,7 +215,9 @@ class Line(asyncio.Protocol):
             self._transport.abort()
 
 
-def _plainly(error: OSError) -> str:
+def _plainly(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return f"the host name cannot be looked up ({error})"
     # asyncio puts its own words and the address where the system says "Connection refused".
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)

@@ -202,6 +202,8 @@ def _control_mistakes(found: RegisterMap, control: Control) -> list[str]:
     mistakes = []
     if not control.release or not control.stop:
         mistakes.append("control can be taken but not given back: 'release' and 'stop' are needed")
+    if not control.remote_when:
+        mistakes.append("control.remote_when is empty: how does the device show remote control?")
     if control.lease_ms < 1000:
         mistakes.append(f"control.lease_ms is {control.lease_ms}; the site cannot renew below 1000")
     needed = ("power_w", "soc", "charge_limit_w", "discharge_limit_w")

@@ -198,8 +198,11 @@ class Session:
         return None if self._kind else self._next(now_ns)
 
     def demand(self, demand: Demand, now_ns: int) -> bytes | None:
-        """Observe, control, release or stop. The same demand again changes nothing."""
-        if demand is self._demand:
+        """Observe, control, release or stop.
+
+        The same demand again changes nothing, but for a stop, which is sent again.
+        """
+        if demand is self._demand and demand is not Demand.STOP:
             return None
         self._demand = demand
         self._power_due = self._power_asked = False
@@ -302,6 +305,8 @@ class Session:
         self._block = 0
         self._sampling = self._sample_due = False
         self.counters.samples += 1
+        if self._stray:
+            self._stray -= 1  # now and then a late reply is no babble
         # The device measured between our question and its answer: the middle is the best guess.
         self.round_trip_ns = now_ns - self._sent_ns
         self.measured_at_ns = now_ns - self.round_trip_ns // 2
@@ -440,6 +445,9 @@ class Session:
             return Condition.ABSENT
         reading = self.reading
         if reading is None or now_ns - self.measured_at_ns > SILENT_AFTER_NS:
+            return Condition.SILENT
+        needed = reading.power_w + reading.soc + reading.charge_limit_w + reading.discharge_limit_w
+        if needed != needed:  # one of them is NaN: the device has no value to decide by
             return Condition.SILENT
         wiring = self.wiring
         if now_ns - self._image_moved_ns > wiring.timing.stuck_after_ms * _NS_PER_MS:

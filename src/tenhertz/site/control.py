@@ -81,6 +81,7 @@ class Control:
         self.orders: Orders | None = None
         self._reporter = Reporter(self)
         self._demanded = Demand.OBSERVE
+        self._stops_heard = 0
         self._meter_seen = 0
         self._started_ns = 0
         self._ending = asyncio.Event()
@@ -195,7 +196,9 @@ class Control:
         self._plan(loop)
 
     def _do(self, item: Item, now_ns: int) -> None:
-        if self.parts.mailbox.stopped and self._demanded is not Demand.STOP:
+        if self.parts.mailbox.stops != self._stops_heard and self.parts.mailbox.stopped:
+            self._stops_heard = self.parts.mailbox.stops
+            self._demanded = Demand.OBSERVE  # a stop said again is sent again
             self._demand(Demand.STOP, now_ns)
         work = item.work
         if work == "sample":

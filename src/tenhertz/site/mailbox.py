@@ -114,6 +114,11 @@ class Mailbox:
             self._words[_W_LIFTED] = self._words[_W_STOPS]
 
     @property
+    def stops(self) -> int:
+        """How often a stop was asked for: each one is sent, also a second one."""
+        return self._words[_W_STOPS]
+
+    @property
     def stopped(self) -> bool:
         """Whether a stop holds."""
         return self._words[_W_STOPS] != self._words[_W_LIFTED]

@@ -42,6 +42,8 @@ from tenhertz.supervise import (
 _STOP_CONTROL_S = 1.2
 _STOP_GATEWAY_S = 1.9
 _WATCH_EVERY_S = 0.2
+# A control process beats with every tick; one that has not for this long is being watched.
+_BEAT_S = 0.4
 # The gateway may be frozen for long without harm; the ring holds. But not for ever.
 _GATEWAY_PATIENCE_S = 60.0
 
@@ -74,10 +76,8 @@ class SiteProcess:
                     ),
                     stop_timeout_s=_STOP_CONTROL_S,
                     on_exit=self._control_died,
-                    alive=lambda: self._beating(
-                        parts.control.heartbeat[1], config.control.hung_after_ms / 1000
-                    ),
-                    alive_patience_s=0.0,
+                    alive=lambda: self._beating(parts.control.heartbeat[1], _BEAT_S),
+                    alive_patience_s=config.control.hung_after_ms / 1000 - _BEAT_S,
                 ),
             ],
             strategy=Strategy.ONE_FOR_ONE,

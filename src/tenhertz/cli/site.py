@@ -32,11 +32,9 @@ def run(config: ConfigPath) -> None:
 @app.command(epilog="Example: tenhertz site check site.toml")
 def check(config: ConfigPath, *, json: Json = False) -> None:
     """Check a configuration without running it."""
-    from tenhertz.site.config import load_config
-    from tenhertz.site.reserve import ReserveDesk
+    from tenhertz.site.check import checked_config
 
-    found = load_config(config)
-    ReserveDesk(found)
+    found = checked_config(config)
     if json:
         typer.echo(msgspec.json.encode({"ok": True, "units": len(found.unit)}).decode())
     else:

@@ -95,6 +95,8 @@ class Reserves(_Table, frozen=True):
     profile: str = "nordic-1.1"
     baseline_kw: float = 0.0
     limited_energy: bool = True  # NEM and AEM for a limited energy reservoir
+    ffr_trigger_hz: Positive = 49.5  # one of the profile's triggers
+    ffr_deactivation_per_s: Annotated[float, Meta(gt=0, le=1)] = 0.2  # of the capacity
 
 
 class Gate(_Table, frozen=True):

@@ -248,6 +248,8 @@ class Control:
             utc_ns,
             stopped=self.parts.mailbox.stopped,
         )
+        if orders.ffr_missed:
+            self.note("the frequency fell to the FFR trigger before FFR was ready", severity=1)
         if not self._ending.is_set():
             self._demand(Demand.STOP if orders.stop else Demand.POWER, now_ns)
         for index, power_w in zip(orders.controlled, orders.powers_w, strict=True):

@@ -40,6 +40,7 @@ class Orders(NamedTuple):
     measured_w: float  # what all units with a valid reading deliver
     capacities_w: dict[str, float]
     unmet_w: float  # what was decided but no unit can deliver
+    ffr_missed: bool = False  # the frequency fell before FFR was ready again
 
 
 class Controller:
@@ -117,6 +118,7 @@ class Controller:
             measured_w,
             owed.capacities_w,
             shared.unmet_w,
+            owed.ffr_missed,
         )
 
     def _frequency(self, answer: Answer, utc_ns: int) -> tuple[float, float, bool]:

@@ -19,6 +19,7 @@ from types import FrameType
 
 import structlog
 
+from tenhertz.log import set_up_log
 from tenhertz.site.config import SiteConfig, load_config
 from tenhertz.site.lock import held
 from tenhertz.site.paths import PREDECESSOR_S, Parts, data_dir, open_parts
@@ -229,6 +230,7 @@ def _tick_row(record: Tick) -> TickRow:
 
 def main(argv: list[str]) -> int:
     """Run the gateway process of the site in `argv[1]`."""
+    set_up_log()
     config_path = Path(argv[1])
     config = load_config(config_path)
     parts = open_parts(config, create=False)

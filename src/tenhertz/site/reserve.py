@@ -11,14 +11,18 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tenhertz.grid import (
-    DroopProduct,
+    FfrRules,
     HandOver,
     PlanEntry,
     Profile,
     Schedule,
+    StepProduct,
     activation,
+    ffr_rules,
     load_profile,
     schedule_of,
+    start_ffr,
+    step_ffr,
 )
 from tenhertz.grid.energy import EnergyRules, energy_rules, start_energy, step_energy
 from tenhertz.site.config import Contract, SiteConfig
@@ -36,6 +40,7 @@ class Owed(NamedTuple):
     room_up_w: float  # what the baseline must leave free
     room_down_w: float
     capacities_w: dict[str, float]  # in force now
+    ffr_missed: bool = False  # the frequency fell before FFR was ready again
 
 
 class ReserveDesk:
@@ -50,6 +55,12 @@ class ReserveDesk:
         self._ruled: dict[str, float] = {}
         self._state = start_energy(0)
         self._last_utc_ns = 0
+        self._ffr_trigger_hz = config.reserves.ffr_trigger_hz
+        self._ffr_deactivation = config.reserves.ffr_deactivation_per_s
+        self._ffr_rules: FfrRules | None = None
+        self._ffr_state = start_ffr(0)
+        if any(contract.product == "ffr" for contract in config.contract):
+            self._ffr(0.0)  # a trigger that the profile does not have shows at start
 
     def owed(self, now_ns: int, utc_ns: int, frequency_hz: float, soc: float) -> Owed:
         """What is owed at this instant; without a frequency (NaN) no reserve is activated.
@@ -62,9 +73,17 @@ class ReserveDesk:
         given = self._hand_over.step(utc_ns, seen_hz)
         active: dict[str, float] = {}
         power_w = room_up_w = room_down_w = 0.0
+        ffr_missed = False
         for product_id, inputs in given.products.items():
             product = self.profile.product(product_id)
-            if not isinstance(product, DroopProduct) or not inputs.capacity_w:
+            if isinstance(product, StepProduct):
+                ffr_w, ffr_missed = self._ffr_power_w(inputs.owed_w, seen_hz, now_ns)
+                power_w += ffr_w
+                room_up_w += inputs.owed_w
+                if inputs.owed_w:
+                    active[product_id] = inputs.owed_w
+                continue
+            if not inputs.capacity_w:
                 continue
             if inputs.phase == "active":
                 active[product_id] = inputs.capacity_w
@@ -73,9 +92,36 @@ class ReserveDesk:
                 room_down_w += inputs.capacity_w * reserved.power_down
             else:
                 power_w += inputs.capacity_w * activation(product, inputs.frequency_hz)
-        if active:
-            power_w += self._active_power_w(active, seen_hz, soc, now_ns)
-        return Owed(power_w if known else 0.0, given.baseline_w, room_up_w, room_down_w, active)
+        droop = {name: w for name, w in active.items() if name in self.profile.droop}
+        if droop:
+            power_w += self._active_power_w(droop, seen_hz, soc, now_ns)
+        return Owed(
+            power_w if known else 0.0,
+            given.baseline_w,
+            room_up_w,
+            room_down_w,
+            active,
+            ffr_missed,
+        )
+
+    def _ffr(self, capacity_w: float) -> FfrRules:
+        rules = self._ffr_rules
+        if rules is None or rules.capacity_w != capacity_w:
+            self._ffr_rules = rules = ffr_rules(
+                self.profile,
+                capacity_w,
+                self._ffr_trigger_hz,
+                deactivation_per_s=self._ffr_deactivation,
+            )
+        return rules
+
+    def _ffr_power_w(
+        self, capacity_w: float, frequency_hz: float, now_ns: int
+    ) -> tuple[float, bool]:
+        self._ffr_state, output = step_ffr(
+            self._ffr(capacity_w), self._ffr_state, frequency_hz, now_ns
+        )
+        return output.power_w, output.missed_trigger
 
     def _active_power_w(
         self, capacities_w: dict[str, float], frequency_hz: float, soc: float, now_ns: int

@@ -17,7 +17,9 @@ import structlog
 import uvloop
 
 from tenhertz.errors import UserError
-from tenhertz.site.config import SiteConfig, load_config
+from tenhertz.log import set_up_log
+from tenhertz.site.check import checked_config
+from tenhertz.site.config import SiteConfig
 from tenhertz.site.lock import held
 from tenhertz.site.notify import Notifier
 from tenhertz.site.paths import Parts, data_dir, open_parts
@@ -149,7 +151,8 @@ def run_site(config_path: Path) -> int:
     Raises:
         UserError: a mistake in the configuration or its surroundings.
     """
-    config = load_config(config_path)
+    set_up_log()
+    config = checked_config(config_path)
     folder = data_dir(config, config_path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from tenhertz.errors import UserError
 from tenhertz.site.board import Board
 from tenhertz.site.config import SiteConfig
 from tenhertz.site.mailbox import Mailbox
@@ -50,18 +51,31 @@ def open_parts(config: SiteConfig, *, create: bool) -> Parts:
 
     Raises:
         FileNotFoundError: it is not there: the site does not run.
-        UserError: there is no room, or no right to make it.
+        UserError: there is no room, or no right to make it, or another version made it.
     """
     folder = runtime_dir(config.site.name, config.site.runtime_dir)
     board = _BOARD_BYTES + _BOARD_BYTES_A_UNIT * len(config.unit)
     if not create and not (folder / "control.board").exists():
         raise FileNotFoundError(folder / "control.board")
     return Parts(
-        Ring(folder / "samples.ring", BODY_BYTES, ring_capacity(config), create=create),
-        Ring(folder / "events.ring", EVENT_BYTES, EVENTS, create=create),
+        _ring(folder / "samples.ring", BODY_BYTES, ring_capacity(config), create=create),
+        _ring(folder / "events.ring", EVENT_BYTES, EVENTS, create=create),
         Board(folder / "control.board", board, create=create),
         Board(folder / "gateway.board", _BOARD_BYTES, create=create),
         Board(folder / "parent.board", _BOARD_BYTES, create=create),
         Mailbox(folder / "mailbox", create=create),
         folder,
     )
+
+
+def _ring(path: Path, body_bytes: int, capacity: int, *, create: bool) -> Ring:
+    if create:
+        return Ring(path, body_bytes, capacity, create=True)
+    # The file tells its capacity: a configuration that was edited since must not bar a stop.
+    try:
+        ring = Ring.attach(path)
+    except ValueError as error:
+        raise UserError(f"{error}; start the site again") from error
+    if ring.body_bytes != body_bytes:
+        raise UserError(f"{path} was made by another version of tenhertz; start the site again")
+    return ring

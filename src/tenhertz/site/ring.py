@@ -29,6 +29,10 @@ _SLOT_HEAD = struct.Struct("<QII")  # sequence number, check sum of the body, un
 _W_MAGIC, _W_BODY, _W_CAPACITY, _W_EPOCH, _W_CLAIMED, _W_WRITTEN, _W_CLOSED, _W_TALLY = range(8)
 
 
+def _slot_bytes(body_bytes: int) -> int:
+    return -(-(_SLOT_HEAD.size + body_bytes) // 8) * 8
+
+
 class RingState(NamedTuple):
     """The writer's side of the ring at one moment."""
 
@@ -51,7 +55,7 @@ class Ring:
 
     def __init__(self, path: Path, body_bytes: int, capacity: int, *, create: bool) -> None:
         self.path = path
-        self._slot_bytes = -(-(_SLOT_HEAD.size + body_bytes) // 8) * 8
+        self._slot_bytes = _slot_bytes(body_bytes)
         size = _HEADER_BYTES + self._slot_bytes * capacity
         self._memory, fresh = map_segment(path, size, create=create)
         self._words = memoryview(self._memory)[:_HEADER_BYTES].cast("Q")
@@ -79,12 +83,16 @@ class Ring:
             FileNotFoundError: there is none.
             ValueError: the file is not a ring.
         """
-        memory, _ = map_segment(path, 0, create=False)
+        try:
+            memory, _ = map_segment(path, _HEADER_BYTES, create=False)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a ring: {error}") from error
         with memoryview(memory)[:_HEADER_BYTES].cast("Q") as words:
             magic, body_bytes, capacity = words[_W_MAGIC], words[_W_BODY], words[_W_CAPACITY]
+        room = len(memory) - _HEADER_BYTES
         memory.close()
-        if magic != _MAGIC:
-            raise ValueError(f"{path} is not a ring")
+        if magic != _MAGIC or capacity * _slot_bytes(body_bytes) > room:
+            raise ValueError(f"{path} is not a ring, or not a whole one")
         return cls(path, body_bytes, capacity, create=False)
 
     def _layout(self) -> tuple[int, int, int]:
@@ -102,8 +110,10 @@ class Ring:
     # -- the writer -------------------------------------------------------------------------------
 
     def open_for_writing(self) -> None:
-        """Go on where the last writer published; what it had only begun is written over."""
-        self._words[_W_CLAIMED] = self._words[_W_WRITTEN]
+        """Go on where the last writer published; what it had only begun is written over.
+
+        Its claim stays: in the slots that it had begun, the old records are gone.
+        """
         self._words[_W_CLOSED] = 0
 
     def append(self, bodies: list[bytes], tally: int = 0) -> None:
@@ -118,7 +128,7 @@ class Ring:
         words = self._words
         memory = self._memory
         sequence = words[_W_WRITTEN]
-        words[_W_CLAIMED] = sequence + count
+        words[_W_CLAIMED] = max(sequence + count, words[_W_CLAIMED])
         for body in bodies:
             at = _HEADER_BYTES + sequence % self.capacity * self._slot_bytes
             record = _SLOT_HEAD.pack(sequence, zlib.crc32(body), 0) + body

@@ -46,19 +46,25 @@ def map_segment(path: Path, size: int, *, create: bool) -> tuple[mmap.mmap, bool
 
     Raises:
         FileNotFoundError: there is none and `create` is not set.
-        UserError: there is no room for it.
+        ValueError: it is smaller than `size` and `create` is not set.
+        UserError: there is no room for it, or no right to it.
     """
     size = -(-size // _PAGE) * _PAGE
-    fresh = False
-    if create and (not path.exists() or path.stat().st_size != size):
-        path.unlink(missing_ok=True)
-        fresh = True
-    flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if fresh else 0) | os.O_CLOEXEC | os.O_NOFOLLOW
-    handle = os.open(path, flags, 0o600)
+    try:
+        handle, fresh = _open(path, size, create=create)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"the site's shared memory {path} cannot be opened: {error.strerror}; remove it, or "
+            "set site.runtime_dir to a folder of your own"
+        ) from error
     try:
         if fresh:
             # Reserve the pages now: a write into a full tmpfs later would kill the process.
             os.posix_fallocate(handle, 0, size)
+        elif os.fstat(handle).st_size < max(size, 1):
+            raise ValueError(f"it is smaller than {size} bytes")
         return mmap.mmap(handle, 0), fresh
     except OSError as error:
         if fresh:
@@ -69,3 +75,12 @@ def map_segment(path: Path, size: int, *, create: bool) -> tuple[mmap.mmap, bool
         ) from error
     finally:
         os.close(handle)
+
+
+def _open(path: Path, size: int, *, create: bool) -> tuple[int, bool]:
+    fresh = False
+    if create and (not path.exists() or path.stat().st_size != size):
+        path.unlink(missing_ok=True)
+        fresh = True
+    flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if fresh else 0) | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, 0o600), fresh

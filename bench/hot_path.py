@@ -21,8 +21,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -100,7 +103,8 @@ def start(*command: str, pipe: bool = False) -> subprocess.Popen[str]:
     """A Python process."""
     # What a child logs is not read here: a full pipe must not hold it up.
     stdout = subprocess.PIPE if pipe else subprocess.DEVNULL
-    return subprocess.Popen([sys.executable, *command], stdout=stdout, text=True)
+    stderr = None if pipe else subprocess.DEVNULL
+    return subprocess.Popen([sys.executable, *command], stdout=stdout, stderr=stderr, text=True)
 
 
 def lock_database(path: Path, until_s: float) -> None:
@@ -152,7 +156,7 @@ def spacing(parts: Parts, begin_ns: int, end_ns: int) -> dict[str, float]:
     return {name: round(ms, 2) for name, ms in {**found, "max": gaps[-1]}.items()}
 
 
-def measure(folder: Path, port: int, responder: int, args: argparse.Namespace) -> dict[str, object]:
+def measure(folder: Path, port: int, other_pid: int, args: argparse.Namespace) -> dict[str, object]:
     """Run the control process and watch it from outside."""
     path = site_toml(folder, port, args)
     config = load_config(path)
@@ -172,7 +176,7 @@ def measure(folder: Path, port: int, responder: int, args: argparse.Namespace) -
             threading.Thread(target=lock_database, args=locker, daemon=True).start()
         time.sleep(WARM_UP_S)
         process = psutil.Process(control.pid)
-        other = psutil.Process(responder)
+        other = psutil.Process(other_pid)
         other_cpu = sum(other.cpu_times()[:2])
         first, begin_s, cpu = status(parts), time.monotonic(), sum(process.cpu_times()[:2])
         time.sleep(args.seconds)
@@ -205,18 +209,37 @@ def measure(folder: Path, port: int, responder: int, args: argparse.Namespace) -
     }
 
 
+@contextmanager
+def responder(latency_ms: float) -> Iterator[tuple[int, int]]:
+    """The devices, in a process of their own; yields its port and its process number."""
+    port = free_port()
+    process = start(str(HERE / "responder.py"), str(port), str(latency_ms), pipe=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield port, process.pid
+    finally:
+        process.kill()
+
+
+def leave() -> NoReturn:
+    """End at once: mapped rings and daemon threads need no tidy end."""
+    sys.stdout.flush()
+    os._exit(0)
+
+
 def main() -> None:
     """Measure, and compare where a peer is asked for."""
     args = options()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
     folder = Path(tempfile.mkdtemp(prefix="tenhertz-bench-"))
-    port = free_port()
-    responder = start(str(HERE / "responder.py"), str(port), str(args.latency_ms), pipe=True)
-    assert responder.stdout is not None
-    responder.stdout.readline()
-    try:
-        result = measure(folder, port, responder.pid, args)
+    with responder(args.latency_ms) as (port, pid):
+        try:
+            result = measure(folder, port, pid, args)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(Path("/dev/shm") / folder.name, ignore_errors=True)  # noqa: S108
         result["peer_ratio"] = None
         if args.peer:
             words = (args.peer, str(port), str(args.devices), str(args.seconds))
@@ -225,13 +248,8 @@ def main() -> None:
             result["peer"] = {"name": args.peer, **peer}
             ours, theirs = result["cycles_per_device_s"], peer["cycles_per_device_s"]
             result["peer_ratio"] = round(float(str(ours)) / theirs, 2) if theirs else None
-    finally:
-        responder.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(Path("/dev/shm") / folder.name, ignore_errors=True)  # noqa: S108
     print(json.dumps(result))
-    sys.stdout.flush()
-    os._exit(0)  # mapped rings need no tidy end
+    leave()
 
 
 if __name__ == "__main__":

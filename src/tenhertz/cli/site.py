@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -85,6 +86,8 @@ def set_power(
     """Wish for a power of the whole site; limits and reserve contracts come first."""
     from tenhertz.site.mailbox import PowerWish
 
+    if not math.isfinite(power_kw):
+        raise UserError(f"--power-kw {power_kw} is not a power; give a number of kW")
     now_ns = time.time_ns()
     wish = PowerWish(power_kw * 1000, now_ns, now_ns + round(lease_s * 1e9))
     _parts(config).mailbox.post(wish)

@@ -59,6 +59,10 @@ class Controller:
     def hear(self, messages: Sequence[Message], utc_ns: int) -> None:
         """Take what the outside asks; what is too old is dropped and counted."""
         for message in messages:
+            wanted = message.power_w if isinstance(message, PowerWish) else message.frequency_hz
+            if not math.isfinite(wanted):
+                self.freshness.dropped += 1
+                continue
             if not self.freshness.accepts(message.issued_ns, message.expires_ns, utc_ns):
                 continue
             if isinstance(message, PowerWish):

@@ -66,7 +66,7 @@ class Histogram:
 
     def add(self, duration_ns: int) -> None:
         """Count one duration."""
-        self.counts[min(duration_ns // self.STEP_NS, self.STEPS)] += 1
+        self.counts[min(max(duration_ns, 0) // self.STEP_NS, self.STEPS)] += 1
         self.total += 1
         if duration_ns > self.largest_ns:
             self.largest_ns = duration_ns
@@ -79,6 +79,6 @@ class Histogram:
         seen = 0
         for step, count in enumerate(self.counts):
             seen += count
-            if seen >= wanted and count:
+            if seen >= wanted and count and step < self.STEPS:
                 return min((step + 1) * self.STEP_NS, self.largest_ns) / 1e6
         return self.largest_ns / 1e6

@@ -93,7 +93,7 @@ class Mailbox:
             return [], 0
         messages: list[Message] = []
         broken = 0
-        for number in range(taken, posted):
+        for number in range(max(taken, posted - SLOTS), posted):
             at = _HEADER_BYTES + number % SLOTS * SLOT_BYTES
             length = int.from_bytes(self._memory[at : at + 2], "little")
             try:

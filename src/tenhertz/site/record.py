@@ -6,11 +6,14 @@ something that happened, in words. All carry UTC nanoseconds of their instant.
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import NamedTuple
 
 KIND_SAMPLE = 1
 KIND_TICK = 2
+
+_LARGEST_SINGLE = 3.4028234663852886e38
 
 BODY_BYTES = 72
 EVENT_BYTES = 240
@@ -67,8 +70,18 @@ SITE = 0xFFFF
 
 
 def pack_sample(sample: Sample) -> bytes:
-    """A sample as a ring body."""
-    return _SAMPLE.pack(KIND_SAMPLE, sample[1], sample[0], *sample[2:])
+    """A sample as a ring body; what a mad device measures beyond the field's range, it bounds."""
+    try:
+        return _SAMPLE.pack(KIND_SAMPLE, sample[1], sample[0], *sample[2:])
+    except (OverflowError, struct.error):
+        bounded = [_within_single(value) for value in sample[8:12]]
+        faults = sample.faults & 0xFFFF_FFFF
+        return _SAMPLE.pack(KIND_SAMPLE, sample[1], sample[0], *sample[2:8], *bounded, faults)
+
+
+def _within_single(value: float) -> float:
+    """`value`, or infinity where single precision cannot hold it."""
+    return math.copysign(math.inf, value) if abs(value) > _LARGEST_SINGLE else value
 
 
 def pack_tick(tick: Tick) -> bytes:

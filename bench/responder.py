@@ -98,7 +98,7 @@ def accept(listener: socket.socket, poll: select.epoll, sockets: dict[int, socke
 def stand_apart() -> None:
     """Real devices do not share a processor with the client: ask for priority where allowed."""
     with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
 
 
 if __name__ == "__main__":

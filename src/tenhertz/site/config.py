@@ -47,7 +47,8 @@ class Control(_Table, frozen=True):
     decide_after: Annotated[float, Meta(gt=0, lt=1)] = 0.5  # of the period, after the sampling
     spread_over_units: Count = 64  # more units than this are sampled in several slots
     hung_after_ms: Annotated[int, Meta(ge=500)] = 2000  # then the parent replaces the process
-    realtime: bool = True  # ask for real-time priority; go on without where it is refused
+    # Which scheduling to ask the kernel for; what it refuses falls back to the next.
+    scheduling: Literal["auto", "fifo", "nice", "normal"] = "auto"
 
 
 class Frequency(_Table, frozen=True):

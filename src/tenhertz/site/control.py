@@ -336,7 +336,7 @@ class Control:
 def prepare(config: SiteConfig) -> Scheduling:
     """Make the process fit for a beat; call once, when all that lives long has been made."""
     shorten_switches()
-    scheduling = raise_priority() if config.control.realtime else "normal"
+    scheduling = raise_priority(config.control.scheduling, len(config.unit))
     freeze_collector()
     return scheduling
 

@@ -32,7 +32,7 @@ def slots_for(units: int, spread_over: int) -> int:
 
 def program(period_ns: int, slots: int, decide_after: float) -> list[Item]:
     """The work of one period, in order. Slot writes that reach past the end start the next one."""
-    decide_ns = round(period_ns * decide_after)
+    decide_ns = min(round(period_ns * decide_after), period_ns - 1)
     step_ns = period_ns // slots
     items = [Item(0, "tick", 0)]
     items += [Item(slot * step_ns, "sample", slot) for slot in range(slots)]

@@ -52,36 +52,65 @@ def decide(proposals: list[Proposal]) -> Decision:
     A stop yields zero whatever else is asked. Where limits contradict each other, the more
     important one holds.
     """
-    lower, upper = -math.inf, math.inf
-    room_up = room_down = added = 0.0
+    room = _Room()
+    added = 0.0
     level = wanted_level = math.nan
     reason = Reason.IDLE
     limited: Reason | None = None
-    limiter: Reason | None = None
     for p in sorted(proposals, key=lambda proposal: proposal.reason):
         if p.reason is Reason.STOP:
             return Decision(0.0, 0.0, Reason.STOP, None, 0.0)
-        if p.lower_w > lower or p.upper_w < upper:
-            lower, upper = min(max(lower, p.lower_w), upper), max(min(upper, p.upper_w), lower)
-            limiter = p.reason
+        room.bound(p)
         if math.isnan(level) and not math.isnan(p.target_w):
             wanted_level = p.target_w
-            # The level leaves the room that more important parties have been promised.
-            level = _clip(p.target_w, lower + room_down, upper - room_up)
-            if level != p.target_w:
-                limited = limiter if room_up == room_down == 0.0 else Reason.RESERVE
+            level, limited = room.level(p.target_w)
             reason = min(reason, p.reason)
         if p.added_w or p.room_up_w or p.room_down_w:
             added += p.added_w
-            room_up += p.room_up_w
-            room_down += p.room_down_w
+            room.reserve(p)
             reason = min(reason, p.reason)
     if math.isnan(level):
-        level = wanted_level = _clip(0.0, lower + room_down, upper - room_up)
-    power = _clip(level + added, lower, upper)
+        level, _ = room.level(0.0)
+        wanted_level = level
+    power = _clip(level + added, room.lower, room.upper)
     if power != level + added:
-        limited = limiter
+        limited = room.upper_by if power < level + added else room.lower_by
     return Decision(power, level, reason, limited, wanted_level + added - power)
+
+
+class _Room:
+    """What the proposals heard so far leave to the next, and who took the rest."""
+
+    def __init__(self) -> None:
+        self.lower, self.upper = -math.inf, math.inf
+        self.lower_by: Reason | None = None
+        self.upper_by: Reason | None = None
+        self._up = self._down = 0.0
+        self._reserved_by: Reason | None = None
+
+    def bound(self, p: Proposal) -> None:
+        lower = min(max(self.lower, p.lower_w), self.upper)
+        upper = max(min(self.upper, p.upper_w), self.lower)
+        if lower > self.lower:
+            self.lower, self.lower_by = lower, p.reason
+        if upper < self.upper:
+            self.upper, self.upper_by = upper, p.reason
+
+    def reserve(self, p: Proposal) -> None:
+        self._up += p.room_up_w
+        self._down += p.room_down_w
+        if self._reserved_by is None and (p.room_up_w or p.room_down_w):
+            self._reserved_by = p.reason
+
+    def level(self, target: float) -> tuple[float, Reason | None]:
+        """The level nearest to `target` that leaves the reserved room, and who kept it off."""
+        level = _clip(target, self.lower + self._down, self.upper - self._up)
+        level = _clip(level, self.lower, self.upper)
+        if level == target:
+            return level, None
+        if target > self.upper:
+            return level, self.upper_by
+        return level, self.lower_by if target < self.lower else self._reserved_by
 
 
 def _clip(value: float, lower: float, upper: float) -> float:

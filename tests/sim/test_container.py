@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tenhertz.sim.battery import BatteryParameters
@@ -277,6 +277,7 @@ _ACTS: dict[str, Callable[[Container, int], object]] = {
         st.tuples(st.sampled_from(sorted(_ACTS)), st.integers(-300_000, 300_000)), max_size=60
     ),
 )
+@example(soc=1.0, acts=[("setpoint", 2877), ("command", 1), ("command", 0), ("command", 1)])
 def test_no_order_of_events_makes_power_out_of_nothing(
     soc: float, acts: list[tuple[str, int]]
 ) -> None:

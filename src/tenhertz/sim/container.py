@@ -221,7 +221,9 @@ class Container:
         if self._state is PcsState.RUNNING:
             self._state = PcsState.STOPPING
         elif self._state is PcsState.STARTING:
-            self._state = PcsState.STANDBY
+            # It may have been started while the last stop was still ramping down.
+            ramping = abs(self.path.power_w) > 0.0
+            self._state = PcsState.STOPPING if ramping else PcsState.STANDBY
         self._order()
 
     def _restart_watchdog(self) -> None:

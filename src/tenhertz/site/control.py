@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -86,6 +87,7 @@ class Control:
         self._started_ns = 0
         self._ending = asyncio.Event()
         self._ended = False
+        self._fault: Exception | None = None
 
     # -- parts ------------------------------------------------------------------------------------
 
@@ -150,6 +152,7 @@ class Control:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
+        loop.set_exception_handler(self._on_loop_fault)
         die_with_parent()
         tasks = [loop.create_task(line.run()) for line in [*self.lines, self.meter] if line]
         self.parts.samples.open_for_writing()
@@ -160,6 +163,9 @@ class Control:
         self._plan(loop)
         say_ready()
         await self._ending.wait()
+        if self._fault is not None:
+            self.note(f"the control process ends by its own fault: {self._fault!r}", severity=2)
+            raise self._fault
         released = await self._release()
         self._ended = True
         for task in tasks:
@@ -179,8 +185,18 @@ class Control:
         loop.call_later(max(0, -(-wait_ns // 1_000_000)) / 1000, self._fire, loop)
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do what is due. A fault of the program ends the process: its parent makes it safe."""
         if self._ended:
             return
+        try:
+            self._do_what_is_due()
+        except Exception as fault:
+            self._fault = fault
+            self._ending.set()
+            return
+        self._plan(loop)
+
+    def _do_what_is_due(self) -> None:
         now_ns = self.clock_ns()
         items = self._program
         base_ns = self.beat.next_ns if self._at == 0 else self.beat.next_ns - self.period_ns
@@ -193,7 +209,11 @@ class Control:
             else:
                 base_ns = self.beat.next_ns - self.period_ns
             now_ns = self.clock_ns()
-        self._plan(loop)
+
+    def _on_loop_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback of one line failed: asyncio closes that connection; the others go on."""
+        fault = context.get("exception")
+        self.note(f"a connection was dropped by a fault of the program: {fault!r}", severity=2)
 
     def _do(self, item: Item, now_ns: int) -> None:
         if self.parts.mailbox.stops != self._stops_heard and self.parts.mailbox.stopped:

@@ -113,8 +113,13 @@ class SiteProcess:
         """Run until told to stop; the exit code."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            self._notifier.tell("STOPPING=1")
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end)
         die_with_parent()
         now_ns = time.monotonic_ns()
         self._parts.gateway.beat(now_ns)
@@ -142,7 +147,6 @@ class SiteProcess:
                 self._notifier.tell("WATCHDOG=1")
             self._parts.parent.post(ENCODE(self._status()))
             await asyncio.sleep(_WATCH_EVERY_S)
-        self._notifier.tell("STOPPING=1")
 
 
 def run_site(config_path: Path) -> int:

@@ -16,6 +16,8 @@ from msgspec import Meta
 
 from tenhertz.devices import RegisterMap, load_map
 from tenhertz.errors import UserError
+from tenhertz.grid import DroopProduct, load_profile
+from tenhertz.grid.signals import recording_names
 from tenhertz.toml import read_toml
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -149,12 +151,6 @@ def load_config(path: Path) -> SiteConfig:
     config = read_toml(path, SiteConfig)
     for mistake in _mistakes(config):
         raise UserError(f"{path}: {mistake}")
-    for unit in {unit.map: unit for unit in config.unit}.values():
-        if unit_map(unit).control is None:
-            raise UserError(
-                f"{path}: unit '{unit.name}': the map '{unit.map}' has no [control] table, so the "
-                "unit cannot be a battery"
-            )
     return config
 
 
@@ -167,19 +163,72 @@ def _mistakes(config: SiteConfig) -> list[str]:
     mistakes = []
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", config.site.name):
         mistakes.append(
-            f"site.name '{config.site.name}' may hold letters, digits, '.', '_' and '-' only"
+            f"site.name '{config.site.name}' may hold up to 63 letters, digits, '.', '_' and '-', "
+            "and begins with a letter or digit; change it"
+        )
+    if config.site.runtime_dir and not Path(config.site.runtime_dir).is_absolute():
+        mistakes.append(
+            f"site.runtime_dir '{config.site.runtime_dir}' must be a whole path, from '/' on, so "
+            "that every process finds it; change it"
         )
     if not config.unit:
         mistakes.append("there is no [[unit]]; name at least one battery")
     names: set[str] = set()
     for unit in config.unit:
         if unit.name in names:
-            mistakes.append(f"two units are called '{unit.name}'; names must differ")
+            mistakes.append(f"two units are called '{unit.name}'; rename one of them")
         names.add(unit.name)
+        if not unit.name.strip():
+            mistakes.append("a unit has an empty name; give it one")
         if not unit.host:
-            mistakes.append(f"unit '{unit.name}' has an empty host")
+            mistakes.append(f"unit '{unit.name}' has an empty host; give its name or address")
+    if Path(config.store.file).name in ("", ".."):
+        mistakes.append("store.file must name a file; change it")
+    mistakes += _device_mistakes(config)
     mistakes += _frequency_mistakes(config.frequency)
+    mistakes += _timing_mistakes(config)
     mistakes += _contract_mistakes(config)
+    return mistakes
+
+
+def _device_mistakes(config: SiteConfig) -> list[str]:
+    mistakes = []
+    devices: dict[tuple[str, int, int], str] = {}
+    maps: dict[str, RegisterMap] = {}
+    for unit in config.unit:
+        try:
+            found = maps.get(unit.map) or maps.setdefault(unit.map, unit_map(unit))
+        except UserError as error:
+            mistakes.append(f"unit '{unit.name}': {error}")
+            continue
+        if found.control is None:
+            mistakes.append(
+                f"unit '{unit.name}': the map '{unit.map}' has no [control] table, so the unit "
+                "cannot be a battery; name another map"
+            )
+        unit_id = found.timing.unit_id if unit.unit_id is None else unit.unit_id
+        device = (unit.host, unit.port or found.timing.port, unit_id)
+        if device in devices:
+            mistakes.append(
+                f"units '{devices[device]}' and '{unit.name}' are the same device "
+                f"({unit.host}:{device[1]}, unit id {unit_id}); change one of them"
+            )
+        devices[device] = unit.name
+    return mistakes
+
+
+def _timing_mistakes(config: SiteConfig) -> list[str]:
+    mistakes = []
+    period_ms = config.control.period_ms
+    for name, value_ms, least_ms in (
+        ("control.hung_after_ms", config.control.hung_after_ms, 3 * period_ms),
+        ("frequency.lost_after_ms", config.frequency.lost_after_ms, 2 * period_ms),
+    ):
+        if value_ms < least_ms:
+            mistakes.append(
+                f"{name} is {value_ms}, too short for a period of {period_ms} ms; set it to "
+                f"{least_ms} or more"
+            )
     return mistakes
 
 
@@ -190,8 +239,30 @@ def _frequency_mistakes(frequency: Frequency) -> list[str]:
     if frequency.source == "recording" and not frequency.recording:
         mistakes.append("frequency.source is 'recording': name it in frequency.recording")
     if frequency.lowest_hz >= frequency.highest_hz:
-        mistakes.append("frequency.lowest_hz must be below frequency.highest_hz")
+        mistakes.append(
+            f"frequency.lowest_hz ({frequency.lowest_hz:g}) must be below frequency.highest_hz "
+            f"({frequency.highest_hz:g}); change one of them"
+        )
+    if frequency.source == "meter":
+        return mistakes + _meter_mistakes(frequency.map)
+    known = recording_names()
+    name = frequency.recording
+    if name and name not in known and not Path(name).is_file():
+        mistakes.append(
+            f"frequency.recording '{name}' is neither a file nor one of: {', '.join(known)}; "
+            "change it"
+        )
     return mistakes
+
+
+def _meter_mistakes(name: str) -> list[str]:
+    try:
+        found = load_map(name)
+    except UserError as error:
+        return [f"frequency.map: {error}"]
+    if "frequency_hz" in found.points:
+        return []
+    return [f"frequency.map '{name}' has no point 'frequency_hz'; name another map"]
 
 
 def _contract_mistakes(config: SiteConfig) -> list[str]:
@@ -200,9 +271,37 @@ def _contract_mistakes(config: SiteConfig) -> list[str]:
         for name, instant in (("start", contract.start), ("end", contract.end)):
             if instant is not None and instant.tzinfo is None:
                 mistakes.append(
-                    f"contract {number}: {name} {instant} has no zone; add Z or an offset"
+                    f"contract {number}: {name} {instant} has no time zone; add Z or an offset "
+                    "such as +02:00 to it"
                 )
                 return mistakes
         if contract.start and contract.end and contract.end <= contract.start:
-            mistakes.append(f"contract {number} ends before it starts")
+            mistakes.append(
+                f"contract {number} ends ({contract.end}) before it starts ({contract.start}); "
+                "change one of them"
+            )
+    return mistakes + _profile_mistakes(config)
+
+
+def _profile_mistakes(config: SiteConfig) -> list[str]:
+    mistakes = []
+    try:
+        profile = load_profile(config.reserves.profile)
+    except UserError as error:
+        return [f"reserves.profile: {error}"]
+    for number, contract in enumerate(config.contract, 1):
+        try:
+            product = profile.product(contract.product)
+        except UserError as error:
+            mistakes.append(f"contract {number}: {error}")
+            continue
+        if (
+            config.reserves.limited_energy
+            and isinstance(product, DroopProduct)
+            and product.energy_management is None
+        ):
+            mistakes.append(
+                f"contract {number}: profile '{config.reserves.profile}' has no energy management "
+                f"for '{contract.product}'; set reserves.limited_energy = false"
+            )
     return mistakes

@@ -10,27 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from tenhertz.devices import Condition, Counters, Demand, Line, Session, wiring_for
-from tenhertz.grid.signals import Recording, load_recording
-from tenhertz.site.beat import Beat, Due, Histogram
+from tenhertz.devices import Condition, Demand
+from tenhertz.site.beat import Beat, Due, LatePolicy
 from tenhertz.site.config import SiteConfig, load_config
 from tenhertz.site.controller import Controller, Orders
-from tenhertz.site.frequency import FrequencyWatch
-from tenhertz.site.gate import SetpointGate
-from tenhertz.site.image import Image
 from tenhertz.site.lock import held
 from tenhertz.site.paths import PREDECESSOR_S, Parts, open_parts
+from tenhertz.site.plant import Clock, Plant
 from tenhertz.site.program import Item, program, slots_for
 from tenhertz.site.realtime import (
     Scheduling,
@@ -44,106 +38,46 @@ from tenhertz.supervise import die_with_parent, say_ready
 
 # How long the units may take to acknowledge their release at a clean stop.
 RELEASE_LIMIT_NS = 900_000_000
-# Devices that are connected to at the same time, so that a large site does not flood its network.
-CONNECTING_AT_ONCE = 100
-
-Clock = Callable[[], int]
+START_AFTER_NS = 20_000_000
 
 
 class Control:
     """The control process's parts and its beat."""
 
     def __init__(
-        self, config: SiteConfig, parts: Parts, clock_ns: Clock, utc_ns: Clock, seed: int
+        self,
+        config: SiteConfig,
+        parts: Parts,
+        clock_ns: Clock,
+        utc_ns: Clock,
+        seed: int,
+        scheduling: Scheduling = "normal",
     ) -> None:
-        self.config = config
         self.parts = parts
-        self.clock_ns = clock_ns
-        self.utc_ns = utc_ns
-        self.period_ns = config.control.period_ms * 1_000_000
-        self.controller = Controller(config)
-        self.watch = FrequencyWatch(config.frequency)
-        self.lateness = Histogram()
-        self._random = random.Random(seed)  # noqa: S311 - spreads reconnections, hides nothing
-        self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
-        self.image = Image(len(config.unit))
-        self.lines = [self._unit_line(index) for index in range(len(config.unit))]
-        self.image.sessions = [line.session for line in self.lines]
-        self.gates = [self._gate(index) for index in range(len(config.unit))]
-        self.meter: Line | None = None
-        self.recording: Recording | None = None
-        self._frequency_source()
-        slots = slots_for(len(self.lines), config.control.spread_over_units)
-        self._slots = [range(slot, len(self.lines), slots) for slot in range(slots)]
-        self._program = program(self.period_ns, slots, config.control.decide_after)
+        self._clock_ns = clock_ns
+        self._utc_ns = utc_ns
+        self._controller = Controller(config)
+        self.plant = Plant(config, clock_ns, self.note, seed)
+        self._lines = self.plant.lines
+        slots = slots_for(len(self._lines), config.control.spread_over_units)
+        self._slots = [range(slot, len(self._lines), slots) for slot in range(slots)]
+        self._period_ns = config.control.period_ms * 1_000_000
+        self._program = program(self._period_ns, slots, config.control.decide_after)
         self._at = 0
-        self.beat = Beat(self.period_ns, 0, config.control.late_ticks)
+        self._late_policy: LatePolicy = config.control.late_ticks
+        self._beat = Beat(self._period_ns, 0, self._late_policy)
         self._due: Due | None = None
-        self.orders: Orders | None = None
-        self._reporter = Reporter(self)
+        self._reporter = Reporter(self.plant, parts, self.note, utc_ns, scheduling)
+        self._orders: Orders | None = None
         self._demanded = Demand.OBSERVE
         self._stops_heard = 0
-        self._meter_seen = 0
-        self._started_ns = 0
         self._ending = asyncio.Event()
         self._ended = False
         self._fault: Exception | None = None
 
-    # -- parts ------------------------------------------------------------------------------------
-
-    def _unit_line(self, index: int) -> Line:
-        unit = self.config.unit[index]
-        wiring = wiring_for(unit.map, unit.unit_id)
-        session = Session(
-            unit.name,
-            wiring,
-            unit.power_kw * 1000,
-            sampled=partial(self.image.note, index),
-        )
-        return self._line(session, unit.host, unit.port or wiring.timing.port, index)
-
-    def _line(self, session: Session, host: str, port: int, index: int) -> Line:
-        return Line(
-            session,
-            host,
-            port,
-            clock_ns=self.clock_ns,
-            random=self._random.random,
-            connecting=self._connecting,
-            changed=lambda line, reason: self._line_changed(line, reason, index),
-        )
-
-    def _gate(self, index: int) -> SetpointGate:
-        gate = self.config.gate
-        unit = self.config.unit[index]
-        # The lease at the device must be renewed well before it ends.
-        lease_ns = self.lines[index].session.wiring.lease_ns
-        refresh_ns = min(gate.refresh_ms * 1_000_000, lease_ns // 3)
-        return SetpointGate(gate.delta * unit.power_kw * 1000, refresh_ns)
-
-    def _frequency_source(self) -> None:
-        frequency = self.config.frequency
-        if frequency.source == "recording":
-            self.recording = load_recording(frequency.recording)
-            return
-        wiring = wiring_for(frequency.map, frequency.unit_id, names=("frequency_hz",))
-        session = Session("frequency meter", wiring)
-        self.meter = self._line(session, frequency.host, frequency.port, SITE)
-
-    # -- events -----------------------------------------------------------------------------------
-
-    def note(self, text: str, *, unit: int = SITE, severity: int = 0) -> None:
+    def note(self, text: str, unit: int = SITE, severity: int = 0) -> None:
         """Tell what happened; the gateway logs and stores it."""
-        self.parts.events.append([pack_event(Event(self.utc_ns(), unit, severity, text))])
-
-    def _line_changed(self, line: Line, reason: str, index: int) -> None:
-        where = f"{line.session.name} ({line.host}:{line.port})"
-        if reason:
-            self.note(f"{where} is not reachable: {reason}", unit=index, severity=1)
-        else:
-            self.note(f"{where} is connected", unit=index)
-            if index != SITE:
-                self.gates[index].forget()
+        self.parts.events.append([pack_event(Event(self._utc_ns(), unit, severity, text))])
 
     # -- the beat ---------------------------------------------------------------------------------
 
@@ -154,11 +88,10 @@ class Control:
             loop.add_signal_handler(number, self._ending.set)
         loop.set_exception_handler(self._on_loop_fault)
         die_with_parent()
-        tasks = [loop.create_task(line.run()) for line in [*self.lines, self.meter] if line]
+        tasks = self.plant.start()
         self.parts.samples.open_for_writing()
         self.parts.events.open_for_writing()
-        self._started_ns = now_ns = self.clock_ns()
-        self.beat = Beat(self.period_ns, now_ns + 20_000_000, self.config.control.late_ticks)
+        self._beat = Beat(self._period_ns, self._clock_ns() + START_AFTER_NS, self._late_policy)
         self.note(f"control process {os.getpid()} started, {self._reporter.scheduling} scheduling")
         self._plan(loop)
         say_ready()
@@ -180,8 +113,8 @@ class Control:
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wake up for the next item. The loop's timers count whole ms: never wake too early."""
         item = self._program[self._at]
-        start_ns = self.beat.next_ns if self._at == 0 else self.beat.next_ns - self.period_ns
-        wait_ns = start_ns + item.offset_ns - self.clock_ns()
+        start_ns = self._beat.next_ns if self._at == 0 else self._beat.next_ns - self._period_ns
+        wait_ns = start_ns + item.offset_ns - self._clock_ns()
         loop.call_later(max(0, -(-wait_ns // 1_000_000)) / 1000, self._fire, loop)
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -197,18 +130,18 @@ class Control:
         self._plan(loop)
 
     def _do_what_is_due(self) -> None:
-        now_ns = self.clock_ns()
+        now_ns = self._clock_ns()
         items = self._program
-        base_ns = self.beat.next_ns if self._at == 0 else self.beat.next_ns - self.period_ns
+        base_ns = self._beat.next_ns if self._at == 0 else self._beat.next_ns - self._period_ns
         while base_ns + items[self._at].offset_ns <= now_ns:
             self._do(items[self._at], now_ns)
             self._at += 1
             if self._at == len(items):
                 self._at = 0
-                base_ns = self.beat.next_ns
+                base_ns = self._beat.next_ns
             else:
-                base_ns = self.beat.next_ns - self.period_ns
-            now_ns = self.clock_ns()
+                base_ns = self._beat.next_ns - self._period_ns
+            now_ns = self._clock_ns()
 
     def _on_loop_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback of one line failed: asyncio closes that connection; the others go on."""
@@ -223,7 +156,7 @@ class Control:
         work = item.work
         if work == "sample":
             for index in self._slots[item.slot]:
-                line = self.lines[index]
+                line = self._lines[index]
                 line.check(now_ns)
                 line.sample(now_ns)
         elif work == "write":
@@ -231,12 +164,11 @@ class Control:
         elif work == "decide":
             self._decide(now_ns)
         elif work == "tick":
-            self._due = due = self.beat.due(now_ns)
-            self.lateness.add(due.late_ns)
-            self._reporter.tick(due, now_ns)
-        elif self.meter is not None:
-            self.meter.check(now_ns)
-            self.meter.sample(now_ns)
+            self._due = due = self._beat.due(now_ns)
+            self._reporter.tick(due, self._orders, now_ns)
+        elif self.plant.meter is not None:
+            self.plant.meter.check(now_ns)
+            self.plant.meter.sample(now_ns)
 
     def _demand(self, demand: Demand, now_ns: int) -> None:
         if demand is self._demanded:
@@ -244,26 +176,26 @@ class Control:
         self._demanded = demand
         if demand is Demand.STOP:
             self.note("stop: all units are being de-energised", severity=2)
-        for line, gate in zip(self.lines, self.gates, strict=True):
+        for line, gate in zip(self._lines, self.plant.gates, strict=True):
             gate.forget()
             line.demand(demand, now_ns)
 
     # -- one decision -----------------------------------------------------------------------------
 
     def _decide(self, now_ns: int) -> None:
-        self._hear_frequency(now_ns)
-        utc_ns = self.utc_ns()
+        self.plant.hear_frequency(now_ns)
+        utc_ns = self._utc_ns()
         messages, broken = self.parts.mailbox.take()
         if broken:
             self.note(f"{broken} messages in the mailbox could not be read", severity=1)
         if messages:
-            self.controller.hear(messages, utc_ns)
-        image = self.image
+            self._controller.hear(messages, utc_ns)
+        image = self.plant.image
         image.close(now_ns)
-        self.orders = orders = self.controller.decide(
+        self._orders = orders = self._controller.decide(
             image.sessions,
             image.conditions,
-            self.watch.answer(now_ns),
+            self.plant.watch.answer(now_ns),
             now_ns,
             utc_ns,
             stopped=self.parts.mailbox.stopped,
@@ -276,23 +208,13 @@ class Control:
             image.setpoints_w[index] = power_w
         self._record(now_ns, orders)
 
-    def _hear_frequency(self, now_ns: int) -> None:
-        if self.recording is not None:
-            elapsed_s = (now_ns - self._started_ns) / 1e9 + self.config.frequency.start_s
-            self.watch.measured(self.recording.at(elapsed_s), now_ns)
-        elif self.meter is not None:
-            session = self.meter.session
-            if session.counters.samples != self._meter_seen and session.values is not None:
-                self._meter_seen = session.counters.samples
-                self.watch.measured(session.values[0], session.measured_at_ns)
-
     def _record(self, now_ns: int, orders: Orders) -> None:
         """Send the tick and all samples that came since the last one on their way."""
         due = self._due
         assert due is not None
-        offset_ns = self.utc_ns() - now_ns
+        offset_ns = self._utc_ns() - now_ns
         number = self.parts.samples.state.tally
-        bodies = self.image.take_samples(due.number, offset_ns, number)
+        bodies = self.plant.image.take_samples(due.number, offset_ns, number)
         decision = orders.decision
         tick = Tick(
             decision.reason,
@@ -301,7 +223,7 @@ class Control:
             due.number,
             due.due_ns + offset_ns,
             number + len(bodies),
-            self.watch.answer(now_ns).frequency_hz,
+            self.plant.watch.answer(now_ns).frequency_hz,
             decision.power_w - orders.unmet_w,
             decision.baseline_w,
             orders.measured_w,
@@ -313,52 +235,39 @@ class Control:
     def _record_last_samples(self) -> None:
         due = self._due
         if due is not None:
-            offset_ns = self.utc_ns() - self.clock_ns()
+            offset_ns = self._utc_ns() - self._clock_ns()
             number = self.parts.samples.state.tally
-            bodies = self.image.take_samples(due.number, offset_ns, number)
+            bodies = self.plant.image.take_samples(due.number, offset_ns, number)
             self.parts.samples.append(bodies, tally=len(bodies))
 
     def _write(self, indices: range, now_ns: int) -> None:
-        orders = self.orders
+        orders = self._orders
         if orders is None or orders.stop or self._ending.is_set():
             return
-        conditions, setpoints_w = self.image.conditions, self.image.setpoints_w
+        conditions, setpoints_w = self.plant.image.conditions, self.plant.image.setpoints_w
         for index in indices:
             if conditions[index] != Condition.CONTROLLED:
                 continue
             power_w = setpoints_w[index]
-            if self.gates[index].passes(power_w, now_ns):
-                self.lines[index].set_power(power_w, now_ns)
+            if self.plant.gates[index].passes(power_w, now_ns):
+                self._lines[index].set_power(power_w, now_ns)
 
     async def _release(self) -> bool:
         """Hand every reachable unit back with its power at zero; a stop stays a stop."""
-        now_ns = self.clock_ns()
+        now_ns = self._clock_ns()
         if self._demanded is not Demand.STOP:
             self._demanded = Demand.RELEASE
-            for line in self.lines:
+            for line in self._lines:
                 line.demand(Demand.RELEASE, now_ns)
         until_ns = now_ns + RELEASE_LIMIT_NS
-        while self.clock_ns() < until_ns:
-            if all(line.session.settled or not line.session.connected for line in self.lines):
+        while self._clock_ns() < until_ns:
+            if all(line.session.settled or not line.session.connected for line in self._lines):
                 break
             await asyncio.sleep(0.01)
-        held = [line for line in self.lines if not line.session.settled]
+        held = [line for line in self._lines if not line.session.settled]
         for line in held:
             self.note(f"{line.session.name} did not acknowledge its release", severity=2)
         return not held
-
-    @property
-    def counters(self) -> list[Counters]:
-        """The line counters of all units."""
-        return [line.session.counters for line in self.lines]
-
-
-def prepare(config: SiteConfig) -> Scheduling:
-    """Make the process fit for a beat; call once, when all that lives long has been made."""
-    shorten_switches()
-    scheduling = raise_priority(config.control.scheduling, len(config.unit))
-    freeze_collector()
-    return scheduling
 
 
 def main(argv: list[str]) -> int:
@@ -367,9 +276,12 @@ def main(argv: list[str]) -> int:
     parts = open_parts(config, create=False)
 
     async def run() -> bool:
-        seed = time.time_ns()
-        control = Control(config, parts, time.monotonic_ns, time.time_ns, seed)
-        control._reporter.scheduling = prepare(config)  # noqa: SLF001
+        shorten_switches()
+        scheduling = raise_priority(config.control.scheduling, len(config.unit))
+        control = Control(
+            config, parts, time.monotonic_ns, time.time_ns, time.time_ns(), scheduling
+        )
+        freeze_collector()  # now that all that lives long has been made
         return await control.run()
 
     # The rings have one writer, and the units one master.

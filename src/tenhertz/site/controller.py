@@ -41,6 +41,7 @@ class Orders(NamedTuple):
     capacities_w: dict[str, float]
     unmet_w: float  # what was decided but no unit can deliver
     ffr_missed: bool = False  # the frequency fell before FFR was ready again
+    dropped_inbound: int = 0  # signals from outside that were too old or no numbers, in all
 
 
 class Controller:
@@ -123,6 +124,7 @@ class Controller:
             owed.capacities_w,
             shared.unmet_w,
             owed.ffr_missed,
+            self.freshness.dropped,
         )
 
     def _frequency(self, answer: Answer, utc_ns: int) -> tuple[float, float, bool]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import TYPE_CHECKING
 
 from tenhertz.site.beat import Due, Histogram
+from tenhertz.site.controller import Orders
+from tenhertz.site.paths import Parts
+from tenhertz.site.plant import Clock, Plant, Tell
 from tenhertz.site.realtime import Scheduling, collect_young
+from tenhertz.site.record import SITE
 from tenhertz.site.status import ENCODE, ControlStatus, Spread, UnitStatus
-
-if TYPE_CHECKING:
-    from tenhertz.site.control import Control
 
 POST_EVERY_NS = 400_000_000
 # Larger sites post less often: the notice grows with the units.
@@ -26,37 +26,45 @@ COLLECT_EVERY_NS = 5_000_000_000
 class Reporter:
     """Posts the control process's state on its board."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
-        self.scheduling: Scheduling = "normal"
-        self.cycles = 0
-        self._started_ns = control.utc_ns()
-        steps = 1 + len(control.lines) // UNITS_PER_POST_STEP
+    def __init__(
+        self, plant: Plant, parts: Parts, tell: Tell, utc_ns: Clock, scheduling: Scheduling
+    ) -> None:
+        self._plant = plant
+        self._parts = parts
+        self._tell = tell
+        self._utc_ns = utc_ns
+        self.scheduling: Scheduling = scheduling
+        self._lateness = Histogram()
+        self._skipped = 0
+        self._cycles = 0
+        self._started_ns = utc_ns()
+        steps = 1 + len(plant.lines) // UNITS_PER_POST_STEP
         self._post_every_ns = POST_EVERY_NS * steps
         self._posted_ns = 0
         self._cpu_ns = time.process_time_ns()
         self._cpu_pct = 0.0
         self._skipped_at_ns = -OVERLOAD_MEMORY_NS
         self._collected_ns = 0
-        self.overloaded = False
+        self._overloaded = False
         self._rss = open("/proc/self/statm", "rb", buffering=0)  # noqa: SIM115, PTH123 - kept open
 
-    def tick(self, due: Due, now_ns: int) -> None:
-        """Note a tick; post when it is time."""
-        control = self._control
-        control.parts.control.beat(now_ns)
-        counted = sum(1 for line in control.lines if line.session.counters.connects)
-        self.cycles += counted * (1 + due.skipped)
+    def tick(self, due: Due, orders: Orders | None, now_ns: int) -> None:
+        """Note a tick, with the orders of the one before; post when it is time."""
+        self._parts.control.beat(now_ns)
+        self._lateness.add(due.late_ns)
+        counted = sum(1 for line in self._plant.lines if line.session.counters.connects)
+        self._cycles += counted * (1 + due.skipped)
         if due.skipped:
+            self._skipped += due.skipped
             self._skipped_at_ns = now_ns
-            control.note(f"{due.skipped} ticks skipped: the loop was too late", severity=1)
+            self._tell(f"{due.skipped} ticks skipped: the loop was too late", SITE, 1)
         if now_ns - self._posted_ns >= self._post_every_ns:
-            self._post(now_ns, due)
+            self._post(due, orders, now_ns)
         elif now_ns - self._collected_ns > COLLECT_EVERY_NS:
             self._collected_ns = now_ns
             collect_young()
 
-    def _post(self, now_ns: int, due: Due) -> None:
+    def _post(self, due: Due, orders: Orders | None, now_ns: int) -> None:
         cpu_ns = time.process_time_ns()
         self._cpu_pct = 100.0 * (cpu_ns - self._cpu_ns) / max(1, now_ns - self._posted_ns)
         self._cpu_ns = cpu_ns
@@ -64,61 +72,59 @@ class Reporter:
         overloaded = (
             self._cpu_pct > OVERLOAD_CPU_PCT or now_ns - self._skipped_at_ns < OVERLOAD_MEMORY_NS
         )
-        if overloaded != self.overloaded:
-            self.overloaded = overloaded
-            self._control.note(
+        if overloaded != self._overloaded:
+            self._overloaded = overloaded
+            self._tell(
                 f"overload {'begins' if overloaded else 'is over'}: {self._cpu_pct:.0f} % CPU, "
-                f"{self._control.beat.skipped} ticks skipped in all",
-                severity=1 if overloaded else 0,
+                f"{self._skipped} ticks skipped in all",
+                SITE,
+                1 if overloaded else 0,
             )
-        self._control.parts.control.post(ENCODE(self._status(now_ns, due)))
+        self._parts.control.post(ENCODE(self._status(due, orders, now_ns)))
 
-    def _status(self, now_ns: int, due: Due) -> ControlStatus:
-        control = self._control
-        orders = control.orders
-        answer = control.watch.answer(now_ns)
+    def _status(self, due: Due, orders: Orders | None, now_ns: int) -> ControlStatus:
+        plant = self._plant
+        answer = plant.watch.answer(now_ns)
         decision = orders.decision if orders else None
-        missed_cycles = sum(c.missed for c in control.counters)
+        limited = decision.limited_by if decision else None
         return ControlStatus(
             pid=os.getpid(),
             started_ns=self._started_ns,
-            at_ns=control.utc_ns(),
+            at_ns=self._utc_ns(),
             tick=due.number,
-            missed_ticks=control.beat.skipped,
-            samples=control.parts.samples.state.tally,
+            missed_ticks=self._skipped,
+            samples=self._parts.samples.state.tally,
             frequency_hz=None if math.isnan(answer.frequency_hz) else answer.frequency_hz,
             signal=answer.signal.name.lower(),
             target_w=decision.power_w - orders.unmet_w if orders and decision else 0.0,
             baseline_w=decision.baseline_w if decision else 0.0,
             power_w=orders.measured_w if orders else 0.0,
             reason=decision.reason.name.lower() if decision else "idle",
-            limited_by=decision.limited_by.name.lower()
-            if decision and decision.limited_by is not None
-            else None,
-            short_w=(decision.short_w + orders.unmet_w) if orders and decision else 0.0,
-            stopped=control.parts.mailbox.stopped,
+            limited_by=None if limited is None else limited.name.lower(),
+            short_w=decision.short_w + orders.unmet_w if orders and decision else 0.0,
+            stopped=self._parts.mailbox.stopped,
             capacities_w=orders.capacities_w if orders else {},
-            units=tuple(self._unit(index, now_ns) for index in range(len(control.lines))),
-            lateness_ms=spread(control.lateness),
-            spacing_ms=spread(control.image.spacing),
-            cycles=self.cycles,
-            cycles_missed=missed_cycles,
+            units=tuple(self._unit(index, now_ns) for index in range(len(plant.lines))),
+            lateness_ms=spread(self._lateness),
+            spacing_ms=spread(plant.image.spacing),
+            cycles=self._cycles,
+            cycles_missed=sum(line.session.counters.missed for line in plant.lines),
             cpu_pct=self._cpu_pct,
             rss_mb=self._rss_mb(),
-            overloaded=self.overloaded,
+            overloaded=self._overloaded,
             scheduling=self.scheduling,
-            dropped_inbound=control.controller.freshness.dropped,
+            dropped_inbound=orders.dropped_inbound if orders else 0,
         )
 
     def _unit(self, index: int, now_ns: int) -> UnitStatus:
-        control = self._control
-        session = control.lines[index].session
+        plant = self._plant
+        session = plant.lines[index].session
         counters, reading = session.counters, session.reading
         return UnitStatus(
             name=session.name,
-            condition=control.image.conditions[index].name.lower(),
+            condition=plant.image.conditions[index].name.lower(),
             power_w=reading.power_w if reading else 0.0,
-            setpoint_w=control.image.setpoints_w[index],
+            setpoint_w=plant.image.setpoints_w[index],
             soc=reading.soc if reading else 0.0,
             age_ms=(now_ns - session.measured_at_ns) / 1e6 if reading else -1.0,
             round_trip_ms=session.round_trip_ns / 1e6,
@@ -129,7 +135,7 @@ class Reporter:
             rejected=counters.rejected,
             stray=counters.late + counters.wrong_unit + counters.garbage,
             connects=counters.connects,
-            suppressed=control.gates[index].suppressed,
+            suppressed=plant.gates[index].suppressed,
         )
 
     def _rss_mb(self) -> float:

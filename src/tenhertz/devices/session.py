@@ -18,15 +18,14 @@ from enum import IntEnum
 
 from tenhertz.devices.battery import Condition, Demand, Reading
 from tenhertz.devices.modbus import Fate, Frame, FrameReader, NotModbusError, judge
-from tenhertz.devices.wiring import Setpoint, Step, Wiring
+from tenhertz.devices.sequence import RETRY_NS, Sequence
+from tenhertz.devices.wiring import Setpoint, Wiring
 
 _NS_PER_MS = 1_000_000
 # A device that leaves this many requests in a row unanswered gets a new connection.
 TIMEOUTS_BEFORE_RECONNECT = 3
 # A well-formed but unasked-for frame is harmless; this many within one connection are not.
 STRAY_FRAMES_ALLOWED = 50
-# After a control sequence the device needs time to start; after a refusal, time to come round.
-RETRY_SEQUENCE_NS = 3_000_000_000
 # A reading older than this is no basis for a decision.
 SILENT_AFTER_NS = 500 * _NS_PER_MS
 
@@ -74,12 +73,8 @@ class Session:
         "_sample_due",
         "_sampling",
         "_sent_ns",
+        "_sequence",
         "_size",
-        "_step",
-        "_step_id",
-        "_steps",
-        "_steps_again_ns",
-        "_steps_failed",
         "_stray",
         "_timeout_ns",
         "_timeouts_in_a_row",
@@ -123,14 +118,10 @@ class Session:
         self._demand = Demand.OBSERVE
         self._timeout_ns = wiring.timing.reply_timeout_ms * _NS_PER_MS
         self._transaction_id = 0
-        self._step_id = -1
         self._retry_ns = 0
         self._last_image = -1.0
         self._image_moved_ns = 0
-        self._steps: tuple[Step, ...] = ()
-        self._step = 0
-        self._steps_failed = False
-        self._steps_again_ns = 0
+        self._sequence = Sequence()
         self._reset_line()
 
     def _reset_line(self) -> None:
@@ -160,7 +151,7 @@ class Session:
         self._image_moved_ns = now_ns
         self._retry_ns = now_ns
         # A release that is done is not said again: the device may be in other hands by now.
-        if self._steps or self._demand is not Demand.RELEASE:
+        if self._sequence.left or self._demand is not Demand.RELEASE:
             self._begin_steps()
         return self._next(now_ns)
 
@@ -213,17 +204,13 @@ class Session:
         return None if self._kind else self._next(now_ns)
 
     def _begin_steps(self) -> None:
-        self._step = 0
-        self._step_id = -1
-        self._steps_failed = False
-        self._steps_again_ns = 0
         wanted = {Demand.STOP: self.wiring.stop, Demand.RELEASE: self.wiring.release}
-        self._steps = wanted.get(self._demand, ())
+        self._sequence.begin(wanted.get(self._demand, ()), lasting=True)
 
     @property
     def settled(self) -> bool:
         """Whether nothing of a control sequence is left to do."""
-        return not self._steps
+        return not self._sequence.left
 
     @property
     def wake_ns(self) -> int:
@@ -232,7 +219,8 @@ class Session:
             return 0
         if self._sample_due or (self._power_due and self._demand is Demand.POWER):
             return self._quiet_until_ns
-        return max(self._quiet_until_ns, self._steps_again_ns) if self._steps else 0
+        sequence = self._sequence
+        return max(self._quiet_until_ns, sequence.again_ns) if sequence.left else 0
 
     def resume(self, now_ns: int) -> bytes | None:
         """Send what waited for a pause."""
@@ -291,7 +279,7 @@ class Session:
         self._quiet_until_ns = now_ns + self.wiring.timing.gap_after_write_ms * _NS_PER_MS
         if kind is _Open.POWER:
             self.acknowledged_ns = now_ns
-        elif self._transaction_id_open == self._step_id:  # not a step of an earlier demand
+        elif self._transaction_id_open == self._sequence.transaction_id:  # not an earlier demand's
             self._step_done(now_ns)
 
     def _on_block(self, data: bytes, now_ns: int) -> None:
@@ -322,14 +310,12 @@ class Session:
 
     def _take_if_lost(self, reading: Reading, now_ns: int) -> None:
         wiring = self.wiring
-        if self._demand is not Demand.POWER or self._steps or now_ns < self._retry_ns:
+        if self._demand is not Demand.POWER or self._sequence.left or now_ns < self._retry_ns:
             return
         faulted = bool(wiring.fault_when) and wiring.shows(reading, wiring.fault_when)
         if not faulted and not wiring.shows(reading, wiring.remote_when):
-            self._steps = wiring.take
-            self._step = 0
-            self._step_id = -1
-            self._retry_ns = now_ns + RETRY_SEQUENCE_NS
+            self._sequence.begin(wiring.take, lasting=False)
+            self._retry_ns = now_ns + RETRY_NS
 
     def _on_exception(self, now_ns: int) -> None:
         kind = self._kind
@@ -342,26 +328,12 @@ class Session:
             return
         self.counters.rejected += 1
         self._quiet_until_ns = now_ns + self.wiring.timing.gap_after_write_ms * _NS_PER_MS
-        if kind is _Open.STEP and self._transaction_id_open == self._step_id:
-            # A refused step never ends a stop or a release: the others may still get through.
-            self._steps_failed = True
-            if self._demand in (Demand.STOP, Demand.RELEASE):
-                self._step_done(now_ns)
-            else:
-                self._steps = ()
-                self._retry_ns = now_ns + RETRY_SEQUENCE_NS
+        open_step = self._transaction_id_open == self._sequence.transaction_id
+        if kind is _Open.STEP and open_step and self._sequence.refused(now_ns):
+            self._retry_ns = now_ns + RETRY_NS
 
     def _step_done(self, now_ns: int) -> None:
-        self._step += 1
-        self._step_id = -1
-        if self._step < len(self._steps):
-            return
-        if self._steps_failed and self._demand in (Demand.STOP, Demand.RELEASE):
-            self._step = 0
-            self._steps_failed = False
-            self._steps_again_ns = now_ns + RETRY_SEQUENCE_NS
-        else:
-            self._steps = ()
+        if self._sequence.acknowledged(now_ns):
             # Taking control sets the power to zero; what is asked for goes out again behind it.
             self._power_due = self._power_asked
 
@@ -389,7 +361,7 @@ class Session:
         """Choose what to send; the line must be free."""
         if not self.connected:
             return None
-        steps_due = bool(self._steps) and now_ns >= self._steps_again_ns
+        steps_due = self._sequence.due(now_ns)
         if steps_due and self._demand is Demand.STOP:
             return self._send_step(now_ns)
         if now_ns < self._quiet_until_ns:
@@ -419,13 +391,12 @@ class Session:
         return self._send_write(setpoint, at, self._power_payload, _Open.POWER, now_ns)
 
     def _send_step(self, now_ns: int) -> bytes:
-        # A step that got no answer is sent again under its own id, so that an answer to either
-        # attempt counts.
-        if self._step_id < 0:
-            self._transaction_id = self._step_id = (self._transaction_id + 1) & 0xFF
-        step = self._steps[self._step]
-        payload = step.target.encode(step.value)
-        return self._send_write(step.target, self._step_id, payload, _Open.STEP, now_ns)
+        fresh_id = (self._transaction_id + 1) & 0xFF
+        step = self._sequence.step(fresh_id)
+        at = self._sequence.transaction_id
+        if at == fresh_id:
+            self._transaction_id = at
+        return self._send_write(step.target, at, step.target.encode(step.value), _Open.STEP, now_ns)
 
     def _send_write(
         self, target: Setpoint, transaction_id: int, payload: bytes, kind: _Open, now_ns: int

@@ -91,8 +91,9 @@ def _explain(message: str, text: str, where: str, shape: Any) -> str:
         thing = f"the table {header}" if header else f"'{missing[1]}'"
         return f"{where}{_line(text, names, '')}: {thing} is missing{_in(names)}; add it"
     reason = _plain(what, _walk(shape, names))
-    while len(names) > 1 and isinstance(names[-1], int):
-        reason = f"item {names.pop() + 1}: {reason}"
+    while len(names) > 1 and isinstance(last := names[-1], int):
+        reason = f"item {last + 1}: {reason}"
+        names.pop()
     key = str(names[-1]) if names else ""
     header = _header(shape, key) if len(names) == 1 else ""
     if header:

@@ -34,6 +34,9 @@ RETAIN_EVERY_S = 30.0
 # After the control process has ended, how long to wait for its last words at a clean stop.
 LAST_WORDS_S = 1.5
 _PAUSES_S = (0.25, 0.5, 1.0, 2.0)
+# Why samples are missing where the ring was not overrun.
+DIED = "the control process died while it recorded"
+UNREADABLE = "unreadable records"
 _DAY_NS = 86_400_000_000_000
 
 
@@ -52,7 +55,9 @@ class Gateway:
         self._failures_in_a_row = 0
         self._trouble = ""
         self._retained_s = 0.0
-        self._posted = GatewayStatus(os.getpid(), 0, 0, 0, 0, 0, "", 0.0)
+        # As the database told last.
+        self._sequence = self._stored = self._lost = 0
+        self._size_mb = 0.0
 
     def end(self, _number: int, _frame: FrameType | None) -> None:
         """Ask for the end; a signal handler."""
@@ -85,6 +90,7 @@ class Gateway:
             store = self._opened()
             left = self._move_samples(store) + self._move_events(store)
             self._retain(store)
+            self._measure(store)
         except StoreTrouble as trouble:
             self._on_trouble(str(trouble))
             left = 1
@@ -102,7 +108,10 @@ class Gateway:
         return self._store
 
     def _on_trouble(self, text: str) -> None:
-        if not self._trouble:
+        if self._store is not None:  # whoever mends the file may have replaced it
+            self._store.close()
+            self._store = None
+        if text != self._trouble:
             self._log.warning("database takes no rows; the ring holds them", cause=text)
         self._trouble = text
         self._failures += 1
@@ -113,14 +122,21 @@ class Gateway:
     def _move_samples(self, store: SiteStore) -> int:
         ring = self._parts.samples
         batch, accounted = self._next(store, ring, "samples")
-        if not batch.records and not batch.lost:
-            return 0
+        if not batch.records:  # nothing, or what was overrun a moment ago: told with the next one
+            return batch.lost
         samples, ticks = [], []
         losses: list[LossRow] = []
         epoch = ring.state.epoch
         taken = accounted
+        unreadable = 0
+        cause = "ring overrun" if batch.lost else DIED
         for body in batch.records:
-            record = unpack(body)
+            try:
+                record = unpack(body)
+            except ValueError:
+                unreadable += 1
+                cause = UNREADABLE
+                continue
             if isinstance(record, Sample):
                 missing, taken = record.number - taken - 1, record.number
                 samples.append(_sample_row(record))
@@ -128,12 +144,24 @@ class Gateway:
                 missing, taken = record.number - taken, record.number
                 ticks.append(_tick_row(record))
             if missing:
-                losses.append(LossRow(time.time_ns(), epoch, missing, "ring overrun"))
+                losses.append(LossRow(time.time_ns(), epoch, missing, cause))
+            cause = DIED
         end = batch.first + len(batch.records)
-        store.put("samples", (epoch, end, taken), samples, ticks, (), losses)
+        told = self._unreadable(unreadable)
+        store.put("samples", (epoch, end, taken), samples, ticks, told, losses)
+        for event in told:
+            self._log.error(event.text)
         for loss in losses:
             self._log.error("samples lost", samples=loss.samples, cause=loss.cause)
         return ring.state.written - end
+
+    @staticmethod
+    def _unreadable(count: int) -> list[EventRow]:
+        """What to tell of records that another version wrote: they would stay so for ever."""
+        if not count:
+            return []
+        text = f"{count} records of the ring skipped: their kind is unknown to this version"
+        return [EventRow(time.time_ns(), None, 2, text)]
 
     def _next(self, store: SiteStore, ring: Ring, name: str) -> tuple[Batch, int]:
         epoch, sequence, accounted = store.position(name)
@@ -146,8 +174,8 @@ class Gateway:
     def _move_events(self, store: SiteStore) -> int:
         ring = self._parts.events
         batch, _ = self._next(store, ring, "events")
-        if not batch.records and not batch.lost:
-            return 0
+        if not batch.records:
+            return batch.lost
         events = [unpack_event(body) for body in batch.records]
         if batch.lost:
             text = f"{batch.lost} events were lost: the gateway was away for too long"
@@ -172,28 +200,25 @@ class Gateway:
         if not deleted:  # else go on at the next turn, a piece at a time
             self._retained_s = now_s
 
+    def _measure(self, store: SiteStore) -> None:
+        epoch, self._sequence, _ = store.position("samples")
+        if epoch != self._parts.samples.state.epoch:
+            self._sequence = 0
+        self._stored, self._lost = store.totals("samples")
+        self._size_mb = store.size_mb
+
     def _post(self) -> None:
-        stored = lost = 0
-        size_mb = self._posted.database_mb
-        backlog = self._parts.samples.state.written
-        if self._store is not None and not self._trouble:
-            stored, lost = self._store.totals("samples")
-            size_mb = self._store.size_mb
-            epoch, sequence, _ = self._store.position("samples")
-            backlog -= sequence if epoch == self._parts.samples.state.epoch else 0
-        else:
-            stored, lost = self._posted.stored_rows, self._posted.lost
-        self._posted = GatewayStatus(
+        status = GatewayStatus(
             os.getpid(),
             time.time_ns(),
-            stored,
-            lost,
-            backlog,
+            self._stored,
+            self._lost,
+            self._parts.samples.state.written - self._sequence,
             self._failures,
             self._trouble,
-            size_mb,
+            self._size_mb,
         )
-        self._parts.gateway.post(ENCODE(self._posted))
+        self._parts.gateway.post(ENCODE(status))
 
 
 def _sample_row(record: Sample) -> SampleRow:

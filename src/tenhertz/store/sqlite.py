@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tenhertz.store.rows import EventRow, LossRow, SampleRow, TickRow
 
@@ -21,6 +21,8 @@ SCHEMA_VERSION = 1
 # How long a transaction waits for a lock before the caller hears of it.
 BUSY_TIMEOUT_S = 0.2
 _PAGE_BYTES = 4096
+_VACUUM_PAGES = 2000  # given back to the file system at a time
+_INSTANT = {"sample": "measured_at_ns", "tick": "at_ns", "event": "at_ns"}
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS unit (unit INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
@@ -67,29 +69,35 @@ class SiteStore:
         """Open or make the database.
 
         Raises:
-            StoreTrouble: it cannot be opened now.
-            ValueError: it is not a database of this program, or of a newer version of it.
+            StoreTrouble: it cannot be opened now, or is not a database of this version.
         """
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        except (OSError, sqlite3.OperationalError) as error:
-            raise StoreTrouble(f"{path}: {error}") from error
+        except (OSError, sqlite3.Error) as error:
+            raise StoreTrouble(f"{path}: {error}; make room or mend store.file") from error
         try:
             self._prepare(units, sync)
-        except sqlite3.OperationalError as error:
+            self._file = path.stat().st_ino
+        except (sqlite3.OperationalError, OSError) as error:
             self._db.close()
             raise StoreTrouble(f"{path}: {error}") from error
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             self._db.close()
-            raise ValueError(f"{path} is not a database of tenhertz: {error}") from error
+            raise StoreTrouble(
+                f"{path} is damaged or not a database of tenhertz ({error}); move it away or name "
+                "another store.file"
+            ) from error
+        except StoreTrouble:
+            self._db.close()
+            raise
 
     def _prepare(self, units: Sequence[str], sync: str) -> None:
         db = self._db
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise ValueError(
+            raise StoreTrouble(
                 f"{self.path} was written by a newer version (schema {version}; this is "
                 f"{SCHEMA_VERSION}); use that version or another store.file"
             )
@@ -109,11 +117,19 @@ class SiteStore:
         self._db.close()
 
     def position(self, ring: str) -> tuple[int, int, int]:
-        """Epoch, next sequence number and samples accounted for of a ring; zeros if unknown."""
-        row = self._db.execute(
-            "SELECT epoch, sequence, samples FROM position WHERE ring = ?", (ring,)
-        ).fetchone()
+        """Epoch, next sequence number and samples accounted for of a ring; zeros if unknown.
+
+        Raises:
+            StoreTrouble: the database cannot be read now.
+        """
+        row = self._one("SELECT epoch, sequence, samples FROM position WHERE ring = ?", ring)
         return row if row is not None else (0, 0, 0)
+
+    def _one(self, query: str, *arguments: object) -> Any:
+        try:
+            return self._db.execute(query, arguments).fetchone()
+        except sqlite3.Error as error:
+            raise StoreTrouble(f"{self.path}: {error}") from error
 
     def put(
         self,
@@ -132,6 +148,8 @@ class SiteStore:
         db = self._db
         epoch = position[0]
         try:
+            if self.path.stat().st_ino != self._file:  # rows would go where nobody finds them
+                raise StoreTrouble(f"{self.path} was replaced by another file")
             db.execute("BEGIN IMMEDIATE")
             db.executemany(_INSERT_SAMPLE, [(epoch, *row) for row in samples])
             db.executemany(_INSERT_TICK, ticks)
@@ -139,19 +157,21 @@ class SiteStore:
             db.executemany("INSERT INTO loss VALUES (?, ?, ?, ?)", losses)
             db.execute("INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)", (ring, *position))
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError, OverflowError) as error:
             self._undo()
-            raise StoreTrouble(str(error)) from error
+            raise StoreTrouble(f"{self.path}: {error}") from error
 
     def _undo(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # SQLite has undone it by itself, or will when it is opened
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def retain(self, older_than_ns: int, largest_mb: float, at_ns: int, most: int = 20_000) -> int:
         """Delete what is older than it may be, or the oldest while the file is too large.
 
-        At most `most` samples go at a time, so that the call is short. Samples that only the size
-        pushes out are told in the table `loss`; age is no loss. Returns the samples deleted.
+        Of each kind at most `most` rows go at a time, so that the call is short: call again while
+        there were any. Samples that only the size pushes out are told in the table `loss`; age is
+        no loss. Returns the rows deleted.
 
         Raises:
             StoreTrouble: nothing was deleted; the same call may be made again.
@@ -159,60 +179,59 @@ class SiteStore:
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
-            # The primary key rises with time, so the oldest rows are the first ones.
-            edge = db.execute(
-                "SELECT max(id) FROM (SELECT id, measured_at_ns FROM sample ORDER BY id LIMIT ?) "
-                "WHERE measured_at_ns < ?",
-                (most, older_than_ns),
-            ).fetchone()[0]
-            deleted = self._delete_to(edge)
-            if self._size_mb() > largest_mb:
-                edge = db.execute(
-                    "SELECT max(id) FROM (SELECT id FROM sample ORDER BY id LIMIT ?)", (most,)
-                ).fetchone()[0]
-                crowded_out = self._delete_to(edge)
+            deleted = sum(self._delete(table, most, older_than_ns) for table in _INSTANT)
+            if self.size_mb > largest_mb:
+                crowded_out = self._delete("sample", most)
                 if crowded_out:
                     db.execute(
                         "INSERT INTO loss VALUES (?, 0, ?, 'database at its largest size')",
                         (at_ns, crowded_out),
                     )
+                oldest = db.execute("SELECT measured_at_ns FROM sample ORDER BY id LIMIT 1")
+                before_ns = (oldest.fetchone() or (None,))[0]
                 deleted += crowded_out
+                deleted += self._delete("tick", most, before_ns)
+                deleted += self._delete("event", most, before_ns)
             db.execute("COMMIT")
-            db.execute("PRAGMA incremental_vacuum")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreTrouble) as error:
             self._undo()
-            raise StoreTrouble(str(error)) from error
+            raise StoreTrouble(f"{self.path}: {error}") from error
+        with suppress(sqlite3.Error):  # the pages stay free for new rows
+            # `execute` would stop after the first page: the statement yields a row for each.
+            db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return deleted
 
-    def _delete_to(self, edge: int | None) -> int:
-        if edge is None:
-            return 0
-        db = self._db
-        deleted = db.execute("DELETE FROM sample WHERE id <= ?", (edge,)).rowcount
-        oldest = db.execute("SELECT measured_at_ns FROM sample ORDER BY id LIMIT 1").fetchone()
-        if oldest is not None:
-            db.execute("DELETE FROM tick WHERE at_ns < ?", oldest)
-            db.execute("DELETE FROM event WHERE at_ns < ?", oldest)
-        return deleted
+    def _delete(self, table: str, most: int, older_than_ns: int | None = None) -> int:
+        """Delete rows among the `most` oldest: those older than an instant, or all of them.
 
-    def _size_mb(self) -> float:
-        pages, free = (
-            self._db.execute(f"PRAGMA {what}").fetchone()[0]
-            for what in ("page_count", "freelist_count")
-        )
-        return float((pages - free) * _PAGE_BYTES / 1e6)
+        Row ids rise with time, except where the clock was set; so each row is asked for its own.
+        """
+        oldest = f"rowid IN (SELECT rowid FROM {table} ORDER BY rowid LIMIT ?)"  # noqa: S608
+        query = f"DELETE FROM {table} WHERE {oldest}"  # noqa: S608
+        if older_than_ns is None:
+            return self._db.execute(query, (most,)).rowcount
+        query += f" AND {_INSTANT[table]} < ?"
+        return self._db.execute(query, (most, older_than_ns)).rowcount
 
     @property
     def size_mb(self) -> float:
-        """How much of the file is in use."""
-        return self._size_mb()
+        """How much of the file is in use.
+
+        Raises:
+            StoreTrouble: the database cannot be read now.
+        """
+        pages, free = self._one("PRAGMA page_count"), self._one("PRAGMA freelist_count")
+        return float((pages[0] - free[0]) * _PAGE_BYTES / 1e6)
 
     def totals(self, ring: str) -> tuple[int, int]:
-        """Samples of the ring's present epoch that were stored, and that were lost before."""
+        """Samples of the ring's present epoch that were stored, and that were lost before.
+
+        Raises:
+            StoreTrouble: the database cannot be read now.
+        """
         epoch, _, accounted = self.position(ring)
-        lost: int = self._db.execute(
-            "SELECT coalesce(sum(samples), 0) FROM loss WHERE epoch = ?", (epoch,)
-        ).fetchone()[0]
+        query = "SELECT coalesce(sum(samples), 0) FROM loss WHERE epoch = ?"
+        lost: int = self._one(query, epoch)[0]
         return accounted - lost, lost
 
 

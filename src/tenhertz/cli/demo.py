@@ -25,6 +25,7 @@ import typer
 from tenhertz.cli.demo_result import DemoResult, read_result
 from tenhertz.cli.demo_view import DemoView
 from tenhertz.errors import UserError
+from tenhertz.log import set_up_log
 from tenhertz.site.config import SiteConfig, load_config
 from tenhertz.site.paths import Parts, open_parts
 from tenhertz.site.status import decode_parent
@@ -87,6 +88,7 @@ def demo(
         config_path.write_text(_site_toml(setting), encoding="utf-8")
         limit_s = duration if duration is not None else (30.0 if headless else None)
         with _own_screen(folder / "demo.log") as screen:
+            set_up_log()
             show = DemoView(screen, headless=headless, json=json, limit_s=limit_s)
             result = asyncio.run(_Run(setting, config_path, show).run(limit_s))
         _tell(result, json=json)

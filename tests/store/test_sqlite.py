@@ -172,7 +172,7 @@ def test_a_database_of_a_newer_version_is_trouble_and_left_alone(path, store):
 
 def test_a_folder_in_place_of_the_database_is_trouble(path):
     path.mkdir()
-    with pytest.raises(StoreTrouble, match="samples.sqlite: unable to open"):
+    with pytest.raises(StoreTrouble, match=r"samples\.sqlite: unable to open"):
         SiteStore(path, ["a"], "normal")
 
 
@@ -193,7 +193,7 @@ def test_a_folder_that_may_not_be_written_is_trouble(tmp_path, path):
 def test_a_database_that_was_removed_or_replaced_takes_no_rows(path, store):
     store.put("samples", (EPOCH, 1, 1), samples(1, 1))
     path.unlink()
-    with pytest.raises(StoreTrouble, match="samples.sqlite"):
+    with pytest.raises(StoreTrouble, match=r"samples\.sqlite"):
         store.put("samples", (EPOCH, 2, 2), samples(2, 1))
     path.write_bytes(b"")
     with pytest.raises(StoreTrouble, match="replaced by another file"):
@@ -207,10 +207,12 @@ def test_a_database_damaged_inside_is_trouble_wherever_it_is_read(path, store):
     content[4096 : len(content)] = os.urandom(len(content) - 4096)
     path.write_bytes(content)
 
-    with pytest.raises(StoreTrouble):
-        damaged = SiteStore(path, ["a"], "normal")
-        with closing(damaged):
+    def read():
+        with closing(SiteStore(path, ["a"], "normal")) as damaged:
             damaged.position("samples")
+
+    with pytest.raises(StoreTrouble):
+        read()
 
 
 def test_reading_a_closed_database_is_trouble_not_a_crash(store):

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tenhertz.site.config import load_config
 from tenhertz.site.paths import open_parts
@@ -237,7 +238,7 @@ def _signal(pid, number):
 def alive(pid):
     """Whether the process runs; a zombie does not."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
+        with Path(f"/proc/{pid}/stat").open() as stat:
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from tenhertz.devices import Condition, Reading
 from tenhertz.grid.allocation import share
@@ -18,6 +18,8 @@ from tenhertz.site.gate import Freshness
 from tenhertz.site.mailbox import Message, PowerWish, TestFrequency
 from tenhertz.site.proposal import Decision, Proposal, Reason, decide
 from tenhertz.site.reserve import ReserveDesk
+
+T = TypeVar("T")
 
 # A unit's part in the site's power follows its stored energy, but never falls to nothing by it.
 _LEAST_WEIGHT = 0.05
@@ -44,6 +46,21 @@ class Orders(NamedTuple):
     dropped_inbound: int = 0  # signals from outside that were too old or no numbers, in all
 
 
+class _Held(Generic[T]):
+    """A message and its lease, which runs on the monotonic clock from the first look on."""
+
+    def __init__(self, message: T, left_ns: int) -> None:
+        self._message = message
+        self._left_ns = left_ns
+        self._until_ns: int | None = None
+
+    def at(self, now_ns: int) -> T | None:
+        """The message while its lease holds; setting the UTC clock neither cuts nor prolongs it."""
+        if self._until_ns is None:
+            self._until_ns = now_ns + self._left_ns
+        return self._message if now_ns < self._until_ns else None
+
+
 class Controller:
     """The decisions of one site."""
 
@@ -53,8 +70,8 @@ class Controller:
         site = config.site
         self._import_w = math.inf if site.import_limit_kw is None else site.import_limit_kw * 1000
         self._export_w = math.inf if site.export_limit_kw is None else site.export_limit_kw * 1000
-        self._wish: PowerWish | None = None
-        self._test: TestFrequency | None = None
+        self._wish: _Held[PowerWish] | None = None
+        self._test: _Held[TestFrequency] | None = None
         self.freshness = Freshness()
 
     def hear(self, messages: Sequence[Message], utc_ns: int) -> None:
@@ -66,10 +83,11 @@ class Controller:
                 continue
             if not self.freshness.accepts(message.issued_ns, message.expires_ns, utc_ns):
                 continue
+            left_ns = message.expires_ns - utc_ns
             if isinstance(message, PowerWish):
-                self._wish = message
+                self._wish = _Held(message, left_ns)
             else:
-                self._test = message
+                self._test = _Held(message, left_ns)
 
     def decide(
         self,
@@ -82,7 +100,7 @@ class Controller:
         stopped: bool,
     ) -> Orders:
         """One tick. `now_ns` is monotonic, `utc_ns` the same instant in UTC."""
-        frequency_hz, share_of_reserve, test = self._frequency(answer, utc_ns)
+        frequency_hz, share_of_reserve, test = self._frequency(answer, now_ns)
         controlled = [i for i, c in enumerate(conditions) if c == Condition.CONTROLLED]
         lower_w, upper_w, weights_up, weights_down, soc, measured_w = self._survey(
             units, conditions, controlled
@@ -105,8 +123,8 @@ class Controller:
                     room_down_w=owed.room_down_w,
                 )
             )
-        wish = self._wish
-        if wish is not None and wish.expires_ns > utc_ns and not owed.baseline_w:
+        wish = self._wish.at(now_ns) if self._wish else None
+        if wish is not None and not owed.baseline_w:
             # Where the plan has no baseline of its own, a local wish may set one.
             proposals[1] = Proposal(Reason.WISH, target_w=wish.power_w)
         if stopped or answer.stop:
@@ -127,9 +145,9 @@ class Controller:
             self.freshness.dropped,
         )
 
-    def _frequency(self, answer: Answer, utc_ns: int) -> tuple[float, float, bool]:
-        test = self._test
-        if test is not None and test.expires_ns > utc_ns:
+    def _frequency(self, answer: Answer, now_ns: int) -> tuple[float, float, bool]:
+        test = self._test.at(now_ns) if self._test else None
+        if test is not None:
             return test.frequency_hz, 1.0, True
         return answer.frequency_hz, answer.share, False
 

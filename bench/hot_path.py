@@ -65,7 +65,7 @@ def options() -> argparse.Namespace:
 def site_toml(folder: Path, port: int, args: argparse.Namespace) -> Path:
     """A site that writes every setpoint in every period."""
     units = "".join(
-        f'[[unit]]\nname = "d{n}"\nhost = "127.0.0.1"\nport = {port}\n'
+        f'[[unit]]\nname = "d{n}"\nhost = "127.0.0.1"\nport = {port + n}\n'
         "power_kw = 200\nenergy_kwh = 400\n"
         for n in range(args.devices)
     )
@@ -92,11 +92,18 @@ capacity_kw = {args.devices * 50}
     return path
 
 
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> int:
+    """The first of `count` consecutive ports that are free now."""
+    for first in range(20_000, 32_000 - count, 500):
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise SystemExit(f"no {count} free ports in a row were found above 20000")
 
 
 def start(*command: str, pipe: bool = False) -> subprocess.Popen[str]:
@@ -210,10 +217,11 @@ def measure(folder: Path, port: int, other_pid: int, args: argparse.Namespace) -
 
 
 @contextmanager
-def responder(latency_ms: float) -> Iterator[tuple[int, int]]:
-    """The devices, in a process of their own; yields its port and its process number."""
-    port = free_port()
-    process = start(str(HERE / "responder.py"), str(port), str(latency_ms), pipe=True)
+def responder(devices: int, latency_ms: float) -> Iterator[tuple[int, int]]:
+    """The devices, in a process of their own; yields their first port and its process number."""
+    port = free_ports(devices)
+    words = (str(port), str(devices), str(latency_ms))
+    process = start(str(HERE / "responder.py"), *words, pipe=True)
     assert process.stdout is not None
     process.stdout.readline()
     try:
@@ -234,7 +242,7 @@ def main() -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
     folder = Path(tempfile.mkdtemp(prefix="tenhertz-bench-"))
-    with responder(args.latency_ms) as (port, pid):
+    with responder(args.devices, args.latency_ms) as (port, pid):
         try:
             result = measure(folder, port, pid, args)
         finally:

@@ -70,7 +70,7 @@ def connected(port: int) -> ModbusTcpClient:
 
 def sequential(port: int, tally: Tally) -> None:
     """One thread that polls all in turn."""
-    clients = [connected(port) for _ in range(tally.devices)]
+    clients = [connected(port + n) for n in range(tally.devices)]
     begin = tally.begin = time.monotonic()
     until = begin + tally.seconds
     due = begin
@@ -85,7 +85,7 @@ def sequential(port: int, tally: Tally) -> None:
 
 def threads(port: int, tally: Tally) -> None:
     """A thread a device."""
-    clients = [connected(port) for _ in range(tally.devices)]
+    clients = [connected(port + n) for n in range(tally.devices)]
     begin = tally.begin = time.monotonic()
 
     def work(device: int) -> None:
@@ -104,7 +104,7 @@ def threads(port: int, tally: Tally) -> None:
 
 async def asynchronous(port: int, tally: Tally) -> None:
     """pymodbus' asyncio client, a task a device, on uvloop."""
-    clients = [AsyncModbusTcpClient("127.0.0.1", port=port) for _ in range(tally.devices)]
+    clients = [AsyncModbusTcpClient("127.0.0.1", port=port + n) for n in range(tally.devices)]
     for start in range(0, len(clients), 100):
         await asyncio.gather(*(client.connect() for client in clients[start : start + 100]))
     begin = tally.begin = time.monotonic()

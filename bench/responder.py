@@ -1,7 +1,8 @@
 """A stand-in for many Modbus devices that costs as little as Python allows.
 
 One process, one epoll loop, canned replies; it checks nothing and simulates nothing, so that a
-bench measures the client. Usage: responder.py PORT LATENCY_MS. It shares no code with the package.
+bench measures the client. Each device has a port of its own, from FIRST_PORT on. It shares no code
+with the package. Usage: responder.py FIRST_PORT DEVICES LATENCY_MS
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ def image(counter: int) -> bytes:
     return struct.pack(f">{REGISTERS}H", *words)
 
 
-def serve(port: int, latency_s: float) -> None:
+def serve(first_port: int, devices: int, latency_s: float) -> None:
     """Answer until killed."""
-    listener = socket.create_server(("127.0.0.1", port), backlog=4096)
-    listener.settimeout(0)
     poll = select.epoll()
-    poll.register(listener.fileno(), select.EPOLLIN)
+    listeners: dict[int, socket.socket] = {}
+    for port in range(first_port, first_port + devices):
+        listener = socket.create_server(("127.0.0.1", port), backlog=16)
+        listener.settimeout(0)
+        listeners[listener.fileno()] = listener
+        poll.register(listener.fileno(), select.EPOLLIN)
     sockets: dict[int, socket.socket] = {}
     waiting: deque[tuple[float, socket.socket, bytes]] = deque()
     body = image(0)
@@ -56,7 +60,7 @@ def serve(port: int, latency_s: float) -> None:
         for handle, _ in events:
             peer = sockets.get(handle)
             if peer is None:
-                accept(listener, poll, sockets)
+                accept(listeners[handle], poll, sockets)
                 continue
             try:
                 data = peer.recv(512)
@@ -103,4 +107,4 @@ def stand_apart() -> None:
 
 if __name__ == "__main__":
     stand_apart()
-    serve(int(sys.argv[1]), float(sys.argv[2]) / 1000)
+    serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1000)

@@ -56,7 +56,7 @@ async def loop_with_storage(
         Line(
             Session(f"d{n}", wiring, 200_000, sampled=sampled),
             "127.0.0.1",
-            port,
+            port + n,
             clock_ns=time.monotonic_ns,
             random=lambda: 0.5,
             connecting=connecting,
@@ -112,7 +112,7 @@ def main() -> None:
     args = parser.parse_args()
     args.disturb, args.hostile, args.no_gateway = True, False, False
     folder = Path(tempfile.mkdtemp(prefix="tenhertz-bench-"))
-    with hot_path.responder(args.latency_ms) as (port, pid):
+    with hot_path.responder(args.devices, args.latency_ms) as (port, pid):
         try:
             inside = uvloop.run(loop_with_storage(port, args, folder / "inside.sqlite"))
             ring = hot_path.measure(folder, port, pid, args)

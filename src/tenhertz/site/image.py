@@ -64,7 +64,7 @@ class Image:
                         reading.charge_limit_w,
                         reading.discharge_limit_w,
                         reading.temperature_c,
-                        0 if math.isnan(faults) else int(faults),
+                        int(faults) if math.isfinite(faults) else 0,
                     )
                 )
             )

@@ -20,17 +20,17 @@ def site_panel(control: ControlStatus, gateway: GatewayStatus, beat_age_s: float
     """The units and the figures of a site."""
     units = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("unit", "state"):
-        units.add_column(heading)
-    for heading in ("power", "setpoint", "SOC", "round trip", "missed", "time-outs", "sessions"):
-        units.add_column(heading, justify="right")
+        units.add_column(heading, no_wrap=True)
+    for heading in ("kW", "setpoint", "SOC", "reply ms", "missed", "silent", "sessions"):
+        units.add_column(heading, justify="right", no_wrap=True)
     for unit in control.units:
         units.add_row(
             unit.name,
             Text(unit.condition, _COLOURS.get(unit.condition, "red")),
-            f"{unit.power_w / 1000:+8.1f} kW",
-            f"{unit.setpoint_w / 1000:+8.1f} kW",
-            f"{unit.soc:6.1%}",
-            f"{unit.round_trip_ms:6.1f} ms",
+            f"{unit.power_w / 1000:+.1f}",
+            f"{unit.setpoint_w / 1000:+.1f}",
+            f"{unit.soc:.1%}",
+            f"{unit.round_trip_ms:.1f}",
             str(unit.missed),
             str(unit.timeouts),
             str(unit.connects),

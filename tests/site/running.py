@@ -12,8 +12,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from tenhertz.errors import UserError
 from tenhertz.site.config import load_config
 from tenhertz.site.paths import open_parts
 from tenhertz.site.status import decode_control, decode_gateway
@@ -63,18 +65,24 @@ class RunningSite:
         self.log = folder / "site.log"
         self.database = folder / "var" / "samples.sqlite"
         self.path.write_text(self._toml(folder), encoding="utf-8")
+        self._simulated = simulated
         self._processes = []
-        if simulated:
-            self._simulate()
-        self.parent = self.start()
 
     def __enter__(self):
+        try:
+            if self._simulated:
+                self._simulate()
+            self.parent = self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
-        for pid in (self.pid_of("gateway"), self.pid_of("control")):
-            if pid:
-                _signal(pid, signal.SIGCONT)
+        with suppress(UserError):  # then the site never ran
+            for pid in filter(None, (self.pid_of("gateway"), self.pid_of("control"))):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.terminate()
@@ -225,14 +233,6 @@ class RunningSite:
         numbers = [row[0] for row in self.rows("SELECT number FROM sample ORDER BY number")]
         assert self.rows("SELECT * FROM loss") == []
         assert numbers == list(range(1, taken + 1))
-
-
-def _signal(pid, number):
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def alive(pid):

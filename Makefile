@@ -3,7 +3,7 @@
 STAMP := .venv/.ready
 RUN := .venv/bin
 
-.PHONY: help setup demo test lint types imports bench pins audit build clean
+.PHONY: help setup demo test lint types imports bench docs pins audit build clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bench: $(STAMP)  ## the benchmarks, one JSON line each
 
 pins: $(STAMP)  ## resolve requirements/*.txt anew
 	@sh scripts/pins
+
+docs: $(STAMP)  ## the pages that are made from the code
+	@$(RUN)/python scripts/docs
 
 audit: $(STAMP)  ## known vulnerabilities in the pins
 	@sh scripts/audit

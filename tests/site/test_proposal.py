@@ -89,21 +89,29 @@ TABLE = {
         RESERVE,
         50,
     ),
-    "room moves the level though nobody asked": (
+    "room moves nothing that nobody asked for": (
         [limits(-100, 30), reserve(0, 60, 60)],
-        -30,
-        -30,
+        0,
+        0,
         RESERVE,
         None,
         0,
     ),
-    "too little room for both: the middle": (
-        [limits(-50, 30), reserve(0, 60, 60)],
-        -10,
-        -10,
+    "a full battery with too much sold rests": (
+        [limits(0, 100), reserve(0, 60, 60)],
+        0,
+        0,
         RESERVE,
         None,
         0,
+    ),
+    "room takes a plan back to zero and not beyond": (
+        [limits(-100, 30), reserve(0, 60, 60), plan(20)],
+        0,
+        0,
+        RESERVE,
+        RESERVE,
+        20,
     ),
     "who narrowed the other side did not limit": (
         [limits(-100, 50), limits(-10, math.inf, RESERVE), wish(80)],
@@ -209,9 +217,17 @@ def test_what_is_short_and_who_limited_tell_the_same_story(proposals):
 
 
 @given(bounds(), room, room, watts)
-def test_the_room_of_a_reserve_stays_free_where_the_limits_leave_it(bound, up, down, target):
+def test_the_room_of_a_reserve_stays_free_where_zero_leaves_it(bound, up, down, target):
     lower, upper = bound
     decision = decide([limits(lower, upper), reserve(0.0, up, down), wish(target)])
-    if upper - lower >= up + down:
+    if upper >= up and -lower >= down:
         assert upper - decision.baseline_w >= up - 1e-6
         assert decision.baseline_w - lower >= down - 1e-6
+
+
+@given(bounds(), room, room, watts)
+def test_room_never_moves_a_battery_beyond_what_was_asked(bound, up, down, target):
+    lower, upper = bound
+    decision = decide([limits(lower, upper), reserve(0.0, up, down), wish(target)])
+    if lower <= 0.0 <= upper:
+        assert min(target, 0.0) <= decision.baseline_w <= max(target, 0.0)

@@ -103,8 +103,15 @@ class _Room:
             self._reserved_by = p.reason
 
     def level(self, target: float) -> tuple[float, Reason | None]:
-        """The level nearest to `target` that leaves the reserved room, and who kept it off."""
-        level = _clip(target, self.lower + self._down, self.upper - self._up)
+        """The level nearest to `target` that leaves the reserved room, and who kept it off.
+
+        For the sake of room a level is only ever taken back towards zero. A battery that is too
+        full for its reserve must not discharge by itself: refilling is the business of the plan
+        and of energy management. What cannot be delivered then is told when it is asked for.
+        """
+        most_up = max(self.upper - self._up, 0.0)
+        most_down = min(self.lower + self._down, 0.0)
+        level = _clip(target, most_down, most_up)
         level = _clip(level, self.lower, self.upper)
         if level == target:
             return level, None
@@ -114,7 +121,5 @@ class _Room:
 
 
 def _clip(value: float, lower: float, upper: float) -> float:
-    """`value` within the bounds; their middle where they leave no room at all."""
-    if lower > upper:
-        return (lower + upper) / 2
+    """`value` within the bounds, which must not contradict each other."""
     return min(max(value, lower), upper)

@@ -28,7 +28,7 @@ def site_panel(control: ControlStatus, gateway: GatewayStatus, beat_age_s: float
             unit.name,
             Text(unit.condition, _COLOURS.get(unit.condition, "red")),
             f"{unit.power_w / 1000:+.1f}",
-            f"{unit.setpoint_w / 1000:+.1f}",
+            "none" if unit.setpoint_w is None else f"{unit.setpoint_w / 1000:+.1f}",
             f"{unit.soc:.1%}",
             f"{unit.round_trip_ms:.1f}",
             str(unit.missed),

@@ -9,6 +9,7 @@ through rings and a board in shared memory. Started by the site's parent as
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -204,6 +205,8 @@ class Control:
             self.note("the frequency fell to the FFR trigger before FFR was ready", severity=1)
         if not self._ending.is_set():
             self._demand(Demand.STOP if orders.stop else Demand.POWER, now_ns)
+        # NaN: this unit follows no setpoint now.
+        image.setpoints_w = [math.nan] * len(self._lines)
         for index, power_w in zip(orders.controlled, orders.powers_w, strict=True):
             image.setpoints_w[index] = power_w
         self._record(now_ns, orders)

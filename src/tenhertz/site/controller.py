@@ -105,12 +105,14 @@ class Controller:
         lower_w, upper_w, weights_up, weights_down, soc, measured_w = self._survey(
             units, conditions, controlled
         )
+        # The connection carries what the others do as well.
+        others_w = measured_w - math.fsum(_power_w(units[i]) for i in controlled)
         owed = self._desk.owed(now_ns, utc_ns, frequency_hz, soc)
         proposals = [
             Proposal(
                 Reason.PROTECTION,
-                lower_w=max(math.fsum(lower_w), -self._import_w),
-                upper_w=min(math.fsum(upper_w), self._export_w),
+                lower_w=max(math.fsum(lower_w), -self._import_w - others_w),
+                upper_w=min(math.fsum(upper_w), self._export_w - others_w),
             ),
             Proposal(Reason.PLAN, target_w=owed.baseline_w),
         ]
@@ -171,8 +173,11 @@ class Controller:
         measured_w = 0.0
         for i, condition in enumerate(conditions):
             if condition >= Condition.OBSERVED and condition != Condition.STUCK:
-                reading = units[i].reading
-                assert reading is not None
-                measured_w += reading.power_w
+                measured_w += _power_w(units[i])
         soc = stored / capacity if capacity else math.nan
         return lower_w, upper_w, weights_up, weights_down, soc, measured_w
+
+
+def _power_w(unit: UnitView) -> float:
+    assert unit.reading is not None
+    return unit.reading.power_w

@@ -22,7 +22,7 @@ class Image:
     def __init__(self, units: int) -> None:
         self.sessions: list[Session] = []
         self.conditions: list[Condition] = [Condition.ABSENT] * units
-        self.setpoints_w = [0.0] * units
+        self.setpoints_w = [math.nan] * units  # NaN: the unit follows none
         self.spacing = Histogram()
         self._arrived_ns = [0] * units
         # At most one sample a unit and request, and emptied every tick: bounded by the beat.

@@ -34,7 +34,7 @@ class Sample(NamedTuple):
     measured_at_ns: int  # UTC
     number: int  # counts the site's samples since the ring was made
     power_w: float
-    setpoint_w: float
+    setpoint_w: float  # NaN: the unit followed none
     soc: float
     charge_limit_w: float
     discharge_limit_w: float

@@ -120,11 +120,12 @@ class Reporter:
         plant = self._plant
         session = plant.lines[index].session
         counters, reading = session.counters, session.reading
+        setpoint_w = plant.image.setpoints_w[index]
         return UnitStatus(
             name=session.name,
             condition=plant.image.conditions[index].name.lower(),
             power_w=reading.power_w if reading else 0.0,
-            setpoint_w=plant.image.setpoints_w[index],
+            setpoint_w=None if math.isnan(setpoint_w) else setpoint_w,
             soc=reading.soc if reading else 0.0,
             age_ms=(now_ns - session.measured_at_ns) / 1e6 if reading else -1.0,
             round_trip_ms=session.round_trip_ns / 1e6,

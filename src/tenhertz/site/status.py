@@ -20,7 +20,7 @@ class UnitStatus(msgspec.Struct, frozen=True):
     name: str
     condition: str
     power_w: float
-    setpoint_w: float
+    setpoint_w: float | None  # None: it follows none now
     soc: float
     age_ms: float  # of the newest sample; -1: none yet
     round_trip_ms: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,10 +63,36 @@ def status(config: ConfigPath, *, json: Json = False) -> None:
 
 
 @app.command(epilog="Example: tenhertz site stop site.toml")
-def stop(config: ConfigPath) -> None:
+def stop(
+    config: Annotated[
+        Path | None, typer.Argument(help="The site's configuration; only its name counts here.")
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="The site's name, where the file is not at hand or broken.")
+    ] = "",
+) -> None:
     """De-energise all units and hold them so, until `resume`."""
-    _parts(config).mailbox.stop()
+    from tenhertz.site.mailbox import Mailbox
+    from tenhertz.site.segment import runtime_dir
+
+    found, runtime = (name, "") if name else _name_in(config)
+    try:
+        mailbox = Mailbox(runtime_dir(found, runtime) / "mailbox")
+    except FileNotFoundError:
+        raise UserError(f"site '{found}' has never run here: there is nothing to stop") from None
+    mailbox.stop()
     typer.echo("stop posted: the units are de-energised within the next tick and stay so")
+
+
+def _name_in(config: Path | None) -> tuple[str, str]:
+    """The site's name and runtime folder, whatever else is wrong with the file: a stop passes."""
+    if config is None:
+        raise UserError("which site? give its configuration file or --name")
+    try:
+        site = tomllib.loads(config.read_text(encoding="utf-8"))["site"]
+        return str(site["name"]), str(site.get("runtime_dir", ""))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{config}: no site name can be read ({error}); give --name") from error
 
 
 @app.command(epilog="Example: tenhertz site resume site.toml")

@@ -118,6 +118,8 @@ def lock_database(path: Path, until_s: float) -> None:
     """Hold the database's write lock for 300 ms every second."""
     while time.monotonic() < until_s:
         time.sleep(0.7)
+        if not path.exists():  # the gateway beside its busy thread takes a while to start
+            continue
         db = sqlite3.connect(path, isolation_level=None, timeout=5)
         db.execute("BEGIN EXCLUSIVE")
         time.sleep(0.3)

@@ -68,7 +68,7 @@ def demo(
     headless: Annotated[bool, typer.Option("--headless", help="Without a screen.")] = False,
     duration: Annotated[
         float | None,
-        typer.Option(min=2, help="Seconds; default: 30 headless, else until Ctrl-C."),
+        typer.Option(min=2, help="Seconds; default: 30 without a screen, else until Ctrl-C."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
     units: Annotated[int, typer.Option(min=1, max=200, help="Containers of 200 kW.")] = 12,
@@ -82,6 +82,9 @@ def demo(
 
     Exits with 1 if a sample that was taken is not in the database.
     """
+    if not headless and not sys.stderr.isatty():
+        typer.echo("no terminal to draw on: running without a screen", err=True)
+        headless = True
     with _folder(keep) as folder:
         setting = Setting(units, latency_ms, start_s, folder, _free_ports(units))
         config_path = folder / "site.toml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -67,6 +68,7 @@ def test_the_first_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
     finally:
         for pattern in (f"tenhertz site run {name}.toml", f"base-port {base} "):
             subprocess.run(["pkill", "-KILL", "-f", pattern])
+        shutil.rmtree(f"/dev/shm/tenhertz-{os.getuid()}-{name}", ignore_errors=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no hole" in done.stdout

@@ -132,6 +132,10 @@ class SpoolWriter:
         pending, self._pending = self._pending, []
         return pending, self.next
 
+    def put_back(self, pending: list[bytes]) -> None:
+        """Undo `take_pending`."""
+        self._pending[:0] = pending
+
     def write(self, pending: list[bytes], synced: int) -> None:
         """Make records durable; may run in another thread, one call at a time.
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from .frames import NOW_NS, cells
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +23,8 @@ from tenhertz.telemetry.validate import (
     check_order,
     check_values,
 )
+
+from .frames import NOW_NS, cells
 
 LIMITS = TimeLimits(future_ns=1_000, too_old_ns=10_000)
 

@@ -122,8 +122,8 @@ def set_power(
 
 
 def _parts(config_path: Path) -> Parts:
+    from tenhertz.lock import is_held
     from tenhertz.site.config import load_config
-    from tenhertz.site.lock import is_held
     from tenhertz.site.paths import open_parts
 
     config = load_config(config_path)

@@ -20,10 +20,10 @@ from typing import Any
 import uvloop
 
 from tenhertz.devices import Condition, Demand
+from tenhertz.lock import held
 from tenhertz.site.beat import Beat, Due, LatePolicy
 from tenhertz.site.config import SiteConfig, load_config
 from tenhertz.site.controller import Controller, Orders
-from tenhertz.site.lock import held
 from tenhertz.site.paths import PREDECESSOR_S, Parts, open_parts
 from tenhertz.site.plant import Clock, Plant
 from tenhertz.site.program import Item, program, slots_for

@@ -19,9 +19,9 @@ from types import FrameType
 
 import structlog
 
+from tenhertz.lock import held
 from tenhertz.log import set_up_log
 from tenhertz.site.config import SiteConfig, load_config
-from tenhertz.site.lock import held
 from tenhertz.site.paths import PREDECESSOR_S, Parts, data_dir, open_parts
 from tenhertz.site.record import SITE, Event, Sample, Tick, unpack, unpack_event
 from tenhertz.site.ring import Batch, Ring

@@ -17,11 +17,11 @@ import structlog
 import uvloop
 
 from tenhertz.errors import UserError
+from tenhertz.lock import held
 from tenhertz.log import set_up_log
+from tenhertz.notify import Notifier
 from tenhertz.site.check import checked_config
 from tenhertz.site.config import SiteConfig
-from tenhertz.site.lock import held
-from tenhertz.site.notify import Notifier
 from tenhertz.site.paths import Parts, data_dir, open_parts
 from tenhertz.site.record import SITE, Event, pack_event
 from tenhertz.site.release import de_energise

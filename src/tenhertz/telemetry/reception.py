@@ -1,8 +1,8 @@
 """Between the channels and the spool: takes messages, makes them durable in groups, acknowledges.
 
 Five facts of its queue. Full: the message is refused, counted, and not acknowledged; the source
-keeps it and sends again. Threads: one takes and one writes to the disk. Order: as it came. Loss: none of
-what was acknowledged. Waiting: taking never waits; a disk that is slow delays acknowledgements.
+keeps it and sends again. Threads: one takes and one writes to the disk. Order: as it came. Loss:
+none of what was acknowledged. Waiting: taking never waits; a slow disk delays acknowledgements.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Locks between processes: one parent, one control and one gateway process a site.
+"""Locks between processes: one of a kind for each site and each fleet server.
 
 The kernel drops a lock with its process, however that ends.
 """
@@ -32,7 +32,7 @@ def held(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
                 pid = os.read(handle, 20).decode() or "unknown"
                 raise UserError(
                     f"{what} is running already (process {pid}); stop it first, or give this one "
-                    "another site.name"
+                    "another name"
                 )
             time.sleep(_RETRY_S)
         os.ftruncate(handle, 0)

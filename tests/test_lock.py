@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from tenhertz.errors import UserError
-from tenhertz.site.lock import held, is_held
+from tenhertz.lock import held, is_held
 
 HOLDER = """
 import sys
 from pathlib import Path
-from tenhertz.site.lock import held
+from tenhertz.lock import held
 with held(Path(sys.argv[1]), "the other"):
     print("held", flush=True)
     sys.stdin.read()

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tenhertz.site.notify import Notifier
+from tenhertz.notify import Notifier
 
 
 @pytest.fixture

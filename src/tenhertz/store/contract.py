@@ -83,6 +83,10 @@ class Reader(Protocol):
         """
         ...
 
+    def state(self) -> Recovered:
+        """Where the store stands, as its writer would recover it; 0 where there is none."""
+        ...
+
     def gaps(self, source: str | None = None) -> list[Gap]:
         """What the store knows it does not have, from its accounts."""
         ...

@@ -47,7 +47,7 @@ def _floating(values: Values, type_: str) -> Values:
 def _summary(name: str, column: Column) -> Iterator[Flat]:
     """Least, greatest, mean of each row, NaN aside: how many cells there are, comes first."""
     raw = column.values
-    if raw.ndim != 2 or raw.shape[1] == 0:  # noqa: PLR2004 - rows and cells
+    if raw.ndim != 2 or raw.shape[1] == 0:
         return
     least, greatest = np.fmin.reduce(raw, axis=1), np.fmax.reduce(raw, axis=1)
     if column.scale < 0:

@@ -56,7 +56,7 @@ class LineCarrier:
         except (OSError, HTTPException) as error:
             self._connection.close()
             raise TroubleError(f"{type(error).__name__}: {error}") from error
-        if 200 <= response.status < 300:  # noqa: PLR2004 - success, by HTTP
+        if 200 <= response.status < 300:
             return 0
         text = f"{response.status} {response.reason}: {said}"
         if response.status in _NEVER:
@@ -76,16 +76,17 @@ class LineCarrier:
 
 def _write_path(url: str, database: str) -> str:
     """Path and query: those of the URL, with what they do not say: database and precision."""
+    mistake = (
+        f"sink: url '{url}' must be such as http://host:8086, without a user's name; "
+        "a token goes into token_file"
+    )
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        good = None
+        raise UserError(mistake) from None
     if not good or parts.username is not None:
-        raise UserError(
-            f"sink: url '{url}' must be such as http://host:8086, without a user's name; "
-            "a token goes into token_file"
-        )
+        raise UserError(mistake)
     path = parts.path.rstrip("/") or "/write"
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     query.setdefault("bucket" if path.endswith(_V2) else "db", database)

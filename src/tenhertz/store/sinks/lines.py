@@ -10,12 +10,14 @@ import json
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pyarrow
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tenhertz.link.frame import Frame, Values
 from tenhertz.store.sinks.flat import flat_columns
+
+pa: Any = pyarrow  # its stubs take every array of NumPy for one of booleans
 
 Pieces = list[Any]  # strings for all rows, or Arrow arrays with one for each
 

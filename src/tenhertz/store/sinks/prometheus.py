@@ -5,6 +5,7 @@ Not a way to get every sample out: Prometheus takes what it finds when it looks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Any
@@ -54,9 +55,8 @@ class Newest:
         newer &= frame.time_ns[chosen] >= self.time_ns[slots] if len(self.names) else False
         chosen, slots = chosen[newer], slots[newer]
         self.time_ns[slots] = frame.time_ns[chosen]
-        for name, values in points.items():
-            if name in self.values:
-                self.values[name][slots] = values[chosen]
+        for name, held in self.values.items():
+            held[slots] = points[name][chosen] if name in points else np.nan
         return missed
 
     @property
@@ -89,7 +89,7 @@ def _last_of_each(frame: Frame) -> NDArray[np.int64]:
     order = np.lexsort((frame.time_ns, frame.entity))
     entity = frame.entity[order]
     last = np.append(entity[1:] != entity[:-1], [True])
-    return order[last].astype(np.int64)
+    return np.asarray(order[last], np.int64)
 
 
 class NewestValues:
@@ -134,13 +134,13 @@ class NewestValues:
             missed, series = self._missed, self._series
         families: dict[str, Metric] = {}
         for (kind, source), (names, time_ns, values) in held:
-            room = f"tenhertz_{kind.name.lower()}"
             shown = {"time_seconds": time_ns / 1e9, **values}
             for point, numbers in shown.items():
-                name = f"{room}_{point}"
+                name = f"tenhertz_{kind.name.lower()}_{point}"
                 family = families.setdefault(name, _gauge(name, kind, point))
                 for entity, number in zip(names, numbers.tolist(), strict=True):
-                    family.add_sample(name, {"source": source, "entity": entity}, number)
+                    if not math.isnan(number):  # absent: a sum over all must not become NaN
+                        family.add_sample(name, {"source": source, "entity": entity}, number)
         yield from families.values()
         yield GaugeMetricFamily("tenhertz_sink_series", "Series shown here", series)
         yield CounterMetricFamily(
@@ -163,11 +163,11 @@ class PrometheusSink:
             UserError: it is no address, or cannot be had.
         """
         host, _, port = listen.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - 16 bits
+        if not host or not port.isdecimal() or int(port) > 65535:
             raise UserError(f"sink: listen '{listen}' must be host:port, such as 127.0.0.1:9464")
         self._values = NewestValues(limit_series)
         registry = CollectorRegistry()
-        registry.register(self._values)  # type: ignore[arg-type]  # it needs collect() only
+        registry.register(self._values)
         try:
             self._server, self._thread = start_http_server(int(port), host.strip("[]"), registry)
         except OSError as error:

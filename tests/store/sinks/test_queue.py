@@ -1,5 +1,6 @@
 from threading import Thread
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -123,4 +124,4 @@ class Fates(RuleBasedStateMachine):
         assert self.queue.counts()["waiting_rows"] <= LIMIT
 
 
-TestFates = Fates.TestCase
+TestFates = pytest.mark.slow(Fates.TestCase)

@@ -91,11 +91,13 @@ class KafkaCarrier:
         self._producer: Any = self._new_producer()
 
     def _on_error(self, error: Any) -> None:
-        text = f"{error.name()}: {error.str()}"
-        if error.fatal():
-            self._fatal = text
+        if self._is_fatal(error):
+            self._fatal = _words(error)
         else:
-            self._report(text)
+            self._report(_words(error))
+
+    def _is_fatal(self, error: Any) -> bool:
+        return bool(error.fatal() or error.code() == self._kafka.KafkaError._FATAL)  # noqa: SLF001
 
     def _new_producer(self) -> Any:
         try:
@@ -136,18 +138,18 @@ class KafkaCarrier:
                 self._poll()
             except self._kafka.KafkaException as error:
                 self._refuse(error.args[0], message.rows)
+                self._raise_if_fatal()
                 return
             else:
                 self._open += 1
                 return
 
     def _refuse(self, error: Any, rows: int) -> None:
-        if error.fatal():
-            self._fatal = f"{error.name()}: {error.str()}"
-            self._open += 1  # so that the wait goes on until the producer is replaced
-            return
-        self._report(f"{error.name()}: {error.str()}")
-        self._refused += rows
+        if self._is_fatal(error):
+            self._fatal = _words(error)
+        else:
+            self._report(_words(error))
+            self._refused += rows
 
     def _poll(self) -> None:
         """Let the library call back.
@@ -155,18 +157,20 @@ class KafkaCarrier:
         Raises:
             TroubleError: the producer had to be given up; what it was given may have arrived.
         """
-        self._producer.poll(_POLL_S)
+        try:
+            self._producer.poll(_POLL_S)
+        except self._kafka.KafkaException as error:  # so it tells what is fatal
+            self._fatal = _words(error.args[0])
         if self._aborted.is_set():
             raise TroubleError("ended before the brokers had confirmed")
-        if self._fatal:
-            self._give_up()
-            text, self._fatal = self._fatal, ""
-            self._producer = self._new_producer()
-            raise TroubleError(text)
+        self._raise_if_fatal()
 
-    def _give_up(self) -> None:
-        self._producer.purge()
-        self._producer.poll(0)
+    def _raise_if_fatal(self) -> None:
+        if self._fatal:
+            text, self._fatal = self._fatal, ""
+            given_up, self._producer = self._producer, self._new_producer()
+            given_up.purge()
+            raise TroubleError(text)
 
     def abort(self) -> None:
         """End a wait for brokers that do not answer."""
@@ -174,7 +178,12 @@ class KafkaCarrier:
 
     def end(self) -> None:
         """Forget what is not confirmed."""
-        self._give_up()
+        self._producer.purge()
+        self._producer.poll(0)
+
+
+def _words(error: Any) -> str:
+    return f"{error.name()}: {error.str()}"
 
 
 def _nobody(_text: str) -> None:

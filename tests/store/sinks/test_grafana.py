@@ -156,7 +156,7 @@ def test_the_data_sources_are_those_of_the_dashboards() -> None:
     found = keys(GRAFANA / "provisioning/datasources/tenhertz.yaml")
 
     assert found["apiVersion"] == ["1"]
-    kinds = [kind for kind in found["type"]]
+    kinds = found["type"]
     assert dict(zip(kinds, found["uid"], strict=True)) == SOURCES
     secret = [*found["url"], *found["user"], *found["database"], *found["password"]]
     assert all(re.fullmatch(r"(\$\{TENHERTZ_[A-Z_]+\}:?)+", value) for value in secret), secret

@@ -138,7 +138,7 @@ def _point_mistake(rule: Rule) -> str:
     if rule.kind == "spread" and not found.per_cell:
         return f"'spread' needs a point of several cells, which '{rule.point}' is not; choose one"
     if rule.kind == "runaway" and (rule.rows, rule.point) != ("cell", "temperature_c"):
-        return "'runaway' watches cells: write rows = \"cell\" and point = \"temperature_c\""
+        return '\'runaway\' watches cells: write rows = "cell" and point = "temperature_c"'
     return ""
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
-from asyncpg.exceptions import InterfaceError, PostgresError
+from asyncpg.exceptions import InterfaceError, InternalClientError, PostgresError
 
 from tenhertz.errors import UserError
 from tenhertz.store.sqlite import StoreTrouble
@@ -25,9 +25,17 @@ OLDEST_SERVER = 15
 CONNECT_S = 10.0
 # No statement of ours takes this long; a server that says nothing counts as gone.
 ANSWER_S = 120.0
-LOCK_WAIT = "20s"
+_SETTINGS = {
+    "lock_timeout": "20s",
+    # The server lets go of a transaction whose client is gone without a word.
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 
-_TROUBLES = (PostgresError, InterfaceError, OSError, TimeoutError)
+# asyncpg calls it internal when the server ends a connection just as it is used.
+_TROUBLES = (PostgresError, InterfaceError, InternalClientError, OSError, TimeoutError)
 
 
 class Database:
@@ -56,7 +64,12 @@ class Database:
                 transaction; the next call makes a new one.
         """
         with self._turn:
-            return asyncio.run_coroutine_threadsafe(self._run(work), self._started()).result()
+            future = asyncio.run_coroutine_threadsafe(self._run(work), self._started())
+            try:
+                return future.result()
+            except BaseException:
+                future.cancel()  # where it was the caller that was interrupted, not the work
+                raise
 
     def close(self) -> None:
         """End connection and thread. Calling again opens them again."""
@@ -101,7 +114,7 @@ class Database:
                 self._url,
                 timeout=CONNECT_S,
                 command_timeout=ANSWER_S,
-                server_settings={"application_name": self._name, "lock_timeout": LOCK_WAIT},
+                server_settings={"application_name": self._name, **_SETTINGS},
             )
         except ValueError as error:  # asyncpg reads the rest of the URL
             raise StoreTrouble(f"PostgreSQL at {self._where}: {error}; mend the URL") from error

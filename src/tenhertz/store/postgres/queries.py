@@ -86,10 +86,8 @@ def step_query(
         total = f"sum({name}_sum) / nullif(sum({name}_count), 0)"
         wanted.append(Wanted(f"{name}_mean", "f8", f"coalesce({total}, 'NaN')"))
         for part in ("min", "max"):
-            value = f"{part}({name}_{part})"
-            if point.type.startswith("f"):
-                value = f"coalesce({value}, 'NaN')"
-            wanted.append(Wanted(f"{name}_{part}", point.type, value))
+            value = f"coalesce({part}({name}_{part})::float8, 'NaN')"
+            wanted.append(Wanted(f"{name}_{part}", "f8", value))
     rest = f"FROM ({_parts(kind, points, key, start_ns, end_ns, every_ns)}) AS part"
     return wanted, f"{rest} GROUP BY 1 ORDER BY 1"
 

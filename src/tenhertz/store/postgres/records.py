@@ -68,6 +68,11 @@ def _template(shape: tuple[tuple[str, int], ...]) -> NDArray[np.void]:
     return record
 
 
+def storable(text: str) -> str:
+    """Text as PostgreSQL takes it: NUL, which it cannot hold, becomes U+2400, its picture."""
+    return text.replace("\0", "\u2400")
+
+
 def encode(fields: Sequence[Field]) -> Iterator[memoryview | bytes]:
     """The records of rows, in one piece for each set of fields that are NULL together."""
     if any(field.type == "text" for field in fields):
@@ -119,8 +124,7 @@ def _encode_one_by_one(fields: Sequence[Field]) -> bytes:
         out += struct.pack(">h", len(fields))
         for field in fields:
             if field.type == "text":
-                # PostgreSQL's text holds no NUL; U+2400 is its picture.
-                body = str(field.values[row]).replace("\0", "\u2400").encode()
+                body = storable(str(field.values[row])).encode()
             else:
                 body = np.asarray(_whole(field)[row]).astype(NUMPY[field.type]).tobytes()
             out += struct.pack(">i", len(body)) + body

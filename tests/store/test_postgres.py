@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,15 +27,16 @@ from .postgres_server import (
     Open,
     ask,
     count,
+    crash,
     opened,
     postgres_server,
     postgres_url,
+    running,
     total_rows,
 )
 
 __all__ = ["opened", "postgres_server", "postgres_url"]
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
-DAY_NS = 86_400 * SECOND_NS
 MINUTE_NS = 60 * SECOND_NS
 
 
@@ -127,6 +131,42 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(
         store.commit([frame()], {}, 4)
     assert store.recover().position == 4
     assert count(postgres_url) == 6
+
+
+def commit_until_trouble(store: PostgresStore) -> int:
+    """The position that was acknowledged last."""
+    for done in range(1000):
+        try:
+            store.commit(
+                [frame(first=1 + 6 * done, at_ns=BASE_NS + done * SECOND_NS)], {}, done + 1
+            )
+        except StoreTrouble:
+            return done
+    raise AssertionError("no trouble")
+
+
+def test_a_server_that_crashes_keeps_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy, copies = store_module._copy, iter(range(1, 10_000))
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        with running(Path(folder)) as server, ThreadPoolExecutor(1) as pool:
+            url, crashed = server.get_uri(), []
+
+            async def crashing(connection: Any, into: str, pieces: Any) -> None:
+                await copy(connection, into, pieces)
+                if next(copies) == 3 * 5 + 2:  # within the sixth commit
+                    crashed.append(pool.submit(crash, server))
+
+            monkeypatch.setattr(store_module, "_copy", crashing)
+            store = PostgresStore(url, FOR_EVER, server_name="server-1")
+            store.recover()
+            done = commit_until_trouble(store)
+            crashed[0].result()
+        with running(Path(folder)):
+            position = store.recover().position
+
+            assert 5 <= done <= position <= done + 1
+            assert (count(url), total_rows(url)) == (6 * position, 6 * position)
+            store.close()
 
 
 def test_a_second_writer_of_the_same_name_stops_the_first(opened: Open, postgres_url: str) -> None:

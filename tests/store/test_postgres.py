@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tenhertz.errors import UserError
@@ -131,6 +132,30 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(
         store.commit([frame()], {}, 4)
     assert store.recover().position == 4
     assert count(postgres_url) == 6
+
+
+def test_recovery_waits_for_a_commit_that_is_still_on_its_way(
+    opened: Open, postgres_url: str
+) -> None:
+    """The connection broke, but the server is about to finish what came over it."""
+    store = opened()
+    store.recover()
+
+    async def work() -> None:
+        orphan = await asyncpg.connect(postgres_url)
+        begun = orphan.transaction()
+        await begun.start()
+        await orphan.execute("UPDATE position SET position = 1 WHERE server = 'server-1'")
+        await orphan.execute("INSERT INTO state VALUES ('server-1', 'k', 'new')")
+        recovery = asyncio.create_task(asyncio.to_thread(store.recover))
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(count, postgres_url, "pg_locks WHERE NOT granted"):
+                assert not recovery.done()
+        await begun.commit()
+        assert await recovery == (1, {"k": b"new"})
+        await orphan.close()
+
+    asyncio.run(work())
 
 
 def commit_until_trouble(store: PostgresStore) -> int:

@@ -44,6 +44,8 @@ CREATE TABLE sample (
 
 CREATE INDEX sample_entity_time ON sample (entity, time_ns);
 
+CREATE INDEX sample_time ON sample USING brin (time_ns);
+
 CREATE TABLE latest_sample (
     time_ns bigint NOT NULL,
     entity integer PRIMARY KEY,
@@ -132,6 +134,8 @@ CREATE TABLE tick (
 
 CREATE INDEX tick_entity_time ON tick (entity, time_ns);
 
+CREATE INDEX tick_time ON tick USING brin (time_ns);
+
 CREATE TABLE latest_tick (
     time_ns bigint NOT NULL,
     entity integer PRIMARY KEY,
@@ -199,6 +203,8 @@ CREATE TABLE event (
 
 CREATE INDEX event_entity_time ON event (entity, time_ns);
 
+CREATE INDEX event_time ON event USING brin (time_ns);
+
 CREATE TABLE latest_event (
     time_ns bigint NOT NULL,
     entity integer PRIMARY KEY,
@@ -231,6 +237,8 @@ CREATE TABLE loss (
 ) PARTITION BY RANGE (time_ns);
 
 CREATE INDEX loss_entity_time ON loss (entity, time_ns);
+
+CREATE INDEX loss_time ON loss USING brin (time_ns);
 
 CREATE TABLE latest_loss (
     time_ns bigint NOT NULL,
@@ -265,6 +273,8 @@ CREATE TABLE cell (
 ) PARTITION BY RANGE (time_ns);
 
 CREATE INDEX cell_entity_time ON cell (entity, time_ns);
+
+CREATE INDEX cell_time ON cell USING brin (time_ns);
 
 CREATE TABLE latest_cell (
     time_ns bigint NOT NULL,

@@ -269,6 +269,16 @@ def test_trouble_is_one_sentence_without_the_password() -> None:
     store.close()
 
 
+def test_several_numbers_where_the_table_has_one_are_told_clearly(opened: Open) -> None:
+    store = opened()
+    store.recover()
+    one = frame(cells=2)
+    one.columns["current_a"] = one.columns["voltage_v"]
+
+    with pytest.raises(StoreTrouble, match="site-1: current_a came with 2 numbers a row"):
+        store.commit([one], {}, 1)
+
+
 @pytest.mark.parametrize("url", ["", "mysql://h/d", "postgresql://h:port/d", "/var/lib/x"])
 def test_another_url_is_refused(url: str) -> None:
     with pytest.raises(UserError, match="the URL of the store"):

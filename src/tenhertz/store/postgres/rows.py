@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tenhertz.link.frame import Column, Frame
 from tenhertz.link.points import POINTS, Kind, Point
 from tenhertz.store.postgres.records import Field
+from tenhertz.store.sqlite import StoreTrouble
 
 DAY_NS = 86_400_000_000_000
 Values = NDArray[Any]
@@ -64,6 +65,9 @@ def joined(frames: Iterable[Frame], keys: Mapping[str, NDArray[np.int64]]) -> li
     """The rows of all frames. `keys`: by source, the key of each of a frame's entities in order.
 
     Frames of one source must all have the `entities` for which its keys were made.
+
+    Raises:
+        StoreTrouble: a point has several numbers a row and should have one.
     """
     alike: dict[tuple[Any, ...], list[Frame]] = {}
     for frame in frames:
@@ -103,5 +107,10 @@ def _values(point: Point, frames: Sequence[Frame], rows: int) -> Values:
         if not point.may_be_absent:
             raise KeyError(point.name)  # the link lets no such frame through
         return np.full(rows, np.nan, np.float32)
+    if first.values.ndim > 1 and not point.per_cell:
+        raise StoreTrouble(
+            f"{frames[0].source}: {point.name} came with {first.values.shape[1]} numbers a row "
+            "where the table has one; the link must reject such a batch"
+        )
     values = np.concatenate([frame.columns[point.name].values for frame in frames])
     return Column(values, first.scale, first.offset).physical

@@ -95,7 +95,7 @@ class Past:
         return Block(rows.values, rises, still)
 
     def add_runs(self, where: Where, rows: Rows, starts: NDArray[np.intp]) -> None:
-        """Take in runs that lie in one bucket, after `foresee`, without blanks where stuck counts."""
+        """Take in runs of one bucket, after `foresee`; without blanks where stuck counts."""
         for key, window in self._windows.items():
             window.add(where, np.fmin.reduceat(_turned(key, rows), starts, axis=0))
         for name, last in self._last.items():

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenhertz.store.postgres.records import HEADER, TRAILER, Field, decode, encode
@@ -84,6 +84,7 @@ def fields_of(rows: list[list[Any]]) -> list[Field]:
 TYPES = ["i8", "f4", "cells", "i2", "f8"]
 
 
+@settings(max_examples=50)
 @given(tables())
 def test_every_row_is_there_once_with_nan_as_null(rows: list[list[Any]]) -> None:
     got = parse(b"".join(encode(fields_of(rows))), TYPES)
@@ -95,6 +96,7 @@ def test_every_row_is_there_once_with_nan_as_null(rows: list[list[Any]]) -> None
         got.pop(at)
 
 
+@settings(max_examples=40)
 @given(st.lists(tables(), max_size=4))
 def test_answers_of_mixed_widths_are_read_back(parts: list[list[list[Any]]]) -> None:
     for part in parts:

@@ -102,7 +102,7 @@ def test_everything_in_the_ring_is_stored_and_told(bench):
     assert bench.gateway.turn()
     assert bench.numbers == list(range(1, 21))
     assert len(bench.rows("SELECT * FROM tick")) == 10
-    assert bench.rows("SELECT * FROM event") == [(NOW_NS, 1, 2, "unit b faulted")]
+    assert bench.rows("SELECT * FROM event") == [(1, NOW_NS, 1, 2, "unit b faulted")]
     assert bench.losses == []
     bench.assert_taken_is_stored_and_lost()
     assert bench.status.trouble == ""

@@ -165,7 +165,7 @@ def test_a_database_of_a_newer_version_is_trouble_and_left_alone(path, store):
     store.put("samples", (EPOCH, 1, 1), samples(1, 1))
     store._db.execute("PRAGMA user_version = 99")
     store.close()
-    with pytest.raises(StoreTrouble, match=r"newer version \(schema 99; this is 1\); use that"):
+    with pytest.raises(StoreTrouble, match=r"newer version \(schema 99; this is 2\); use that"):
         SiteStore(path, ["a"], "normal")
     assert column(path, "PRAGMA user_version") == [99]
 
@@ -229,3 +229,60 @@ def test_losses_count_against_their_own_epoch(store):
     assert store.totals("samples") == (5, 4)
     store.put("samples", (EPOCH + 1, 3, 3), samples(1, 3))
     assert store.totals("samples") == (3, 0)
+
+
+def test_a_database_of_version_1_keeps_its_rows_and_their_numbers(path):
+    old = sqlite3.connect(path, isolation_level=None)
+    old.executescript(
+        """
+        CREATE TABLE unit (unit INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+        CREATE TABLE sample (
+            id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, number INTEGER NOT NULL,
+            unit INTEGER NOT NULL, tick INTEGER NOT NULL, measured_at_ns INTEGER NOT NULL,
+            round_trip_us INTEGER NOT NULL, condition INTEGER NOT NULL, power_w REAL,
+            setpoint_w REAL, soc REAL, charge_limit_w REAL, discharge_limit_w REAL,
+            temperature_c REAL, faults INTEGER NOT NULL) STRICT;
+        CREATE TABLE tick (
+            at_ns INTEGER NOT NULL, tick INTEGER NOT NULL, late_us INTEGER NOT NULL,
+            reason INTEGER NOT NULL, units INTEGER NOT NULL, frequency_hz REAL, target_w REAL,
+            baseline_w REAL, power_w REAL) STRICT;
+        CREATE TABLE event (
+            at_ns INTEGER NOT NULL, unit INTEGER, severity INTEGER NOT NULL, text TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE loss (
+            noticed_at_ns INTEGER NOT NULL, epoch INTEGER NOT NULL, samples INTEGER NOT NULL,
+            cause TEXT NOT NULL) STRICT;
+        CREATE TABLE position (
+            ring TEXT PRIMARY KEY, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
+            samples INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE INDEX tick_at ON tick (at_ns);
+        INSERT INTO event VALUES (5, NULL, 1, 'one'), (6, 0, 2, 'two');
+        INSERT INTO sample VALUES (41, 9, 1, 0, 1, 7, 0, 3, 1, 1, 1, 1, 1, 1, 0);
+        PRAGMA user_version = 1;
+        """
+    )
+    old.close()
+    with closing(SiteStore(path, ["a"], "normal")) as store:
+        store.put("events", (1, 1, 0), events=[EventRow(7, None, 0, "three")])
+        store.put("samples", (1, 1, 1), samples(1, 1))
+    assert column(path, "SELECT id FROM event") == [1, 2, 3]
+    assert column(path, "SELECT text FROM event ORDER BY id") == ["one", "two", "three"]
+    assert column(path, "SELECT id FROM sample") == [41, 42]
+    assert column(path, "SELECT end FROM gone WHERE kind = 1") == [41]
+
+
+def test_numbers_are_never_given_twice(path, store):
+    store.put("samples", (EPOCH, 1, 3), samples(1, 3))
+    at_ns = max(column(path, "SELECT measured_at_ns FROM sample")) + 1
+    assert store.retain(at_ns, 1e9, at_ns) == 3
+    store.put("samples", (EPOCH, 2, 4), samples(4, 1))
+    assert column(path, "SELECT id FROM sample") == [4]
+    assert column(path, "SELECT first || '-' || end || ' ' || cause FROM gone") == [
+        "1-4 older than the site keeps"
+    ]
+    store.retain(at_ns + 10**18, 1e9, at_ns)
+    assert column(path, "SELECT first || '-' || end FROM gone") == ["1-5"]
+    stream = column(path, "SELECT value FROM meta WHERE key = 'stream'")
+    store.close()
+    SiteStore(path, ["a"], "normal").close()
+    assert column(path, "SELECT value FROM meta WHERE key = 'stream'") == stream

@@ -93,7 +93,7 @@ def read_dictionary(birth: Birth) -> Dictionary:
         raise Malformed("dictionary too large")
     entities, points = tuple(birth.entities), tuple(birth.points)
     for names in (entities, points):
-        if any(not 0 < len(name) <= LONGEST_NAME for name in names):
+        if any(not 0 < len(name) <= LONGEST_NAME or "\0" in name for name in names):
             raise Malformed("name in dictionary")
         if len(set(names)) != len(names):
             raise Malformed("name twice in dictionary")
@@ -221,7 +221,7 @@ def _add_point(
         raise Malformed("point twice")
     if (head.number == _TEXT) != (point.type == "text"):
         raise Malformed("type", name)
-    columns[name] = _column(head, values, kind, per_cell=point.per_cell)
+    columns[name] = _column(head, values, per_cell=point.per_cell)
 
 
 def _values(head: ColumnHead, rows: int, body: bytes, at: int) -> tuple[Values, int]:
@@ -289,11 +289,11 @@ def _entities(values: Values) -> NDArray[np.uint32]:
     return values.astype(np.uint32, copy=False)
 
 
-def _column(head: ColumnHead, values: Values, kind: Kind, *, per_cell: bool) -> Column:
+def _column(head: ColumnHead, values: Values, *, per_cell: bool) -> Column:
     if values.ndim == 1:
         if per_cell:
             values = values.reshape(len(values), 1)
-    elif not per_cell and kind is not Kind.CELL:
+    elif not per_cell:
         raise Malformed("width")
     if head.scale == 0.0:
         return Column(values)

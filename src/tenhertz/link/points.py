@@ -38,11 +38,13 @@ class Point(NamedTuple):
 
 
 _POWER = (-1e10, 1e10)
+_I4 = (0, 2**31 - 1)
+_I8 = (0, 2**63 - 1024)  # the last float64 below 2**63
 POINTS: dict[Kind, tuple[Point, ...]] = {
     Kind.SAMPLE: (
-        Point("number", "i8", 0),
-        Point("tick", "i8", 0),
-        Point("round_trip_us", "i8", 0),
+        Point("number", "i8", *_I8),
+        Point("tick", "i8", *_I8),
+        Point("round_trip_us", "i8", *_I8),
         Point("condition", "i2", 0, 255),
         Point("power_w", "f4", *_POWER, may_be_absent=True),
         Point("setpoint_w", "f4", *_POWER, may_be_absent=True),
@@ -50,20 +52,20 @@ POINTS: dict[Kind, tuple[Point, ...]] = {
         Point("charge_limit_w", "f4", *_POWER, may_be_absent=True),
         Point("discharge_limit_w", "f4", *_POWER, may_be_absent=True),
         Point("temperature_c", "f4", -60, 300, may_be_absent=True),
-        Point("faults", "i8", 0),
+        Point("faults", "i8", *_I8),
     ),
     Kind.TICK: (
-        Point("tick", "i8", 0),
-        Point("late_us", "i8", 0),
+        Point("tick", "i8", *_I8),
+        Point("late_us", "i8", *_I8),
         Point("reason", "i2", 0, 255),
-        Point("units", "i4", 0),
+        Point("units", "i4", *_I4),
         Point("frequency_hz", "f8", 0, 1000, may_be_absent=True),
         Point("target_w", "f8", *_POWER, may_be_absent=True),
         Point("baseline_w", "f8", *_POWER, may_be_absent=True),
         Point("power_w", "f8", *_POWER, may_be_absent=True),
     ),
     Kind.EVENT: (Point("severity", "i2", 0, 255), Point("text", "text")),
-    Kind.LOSS: (Point("samples", "i8", 0), Point("cause", "text")),
+    Kind.LOSS: (Point("samples", "i8", *_I8), Point("cause", "text")),
     Kind.CELL: (
         Point("voltage_v", "f4", 0, 5, per_cell=True),
         Point("current_a", "f4", -1e5, 1e5, may_be_absent=True),

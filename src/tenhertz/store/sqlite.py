@@ -15,47 +15,23 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from tenhertz.link.points import Kind
+from tenhertz.store import site_schema
 from tenhertz.store.rows import EventRow, LossRow, SampleRow, TickRow
 
-SCHEMA_VERSION = 1
 # How long a transaction waits for a lock before the caller hears of it.
 BUSY_TIMEOUT_S = 0.2
 _PAGE_BYTES = 4096
 _VACUUM_PAGES = 2000  # given back to the file system at a time
-_INSTANT = {"sample": "measured_at_ns", "tick": "at_ns", "event": "at_ns"}
+_INSTANT = {Kind.SAMPLE: "measured_at_ns", Kind.TICK: "at_ns", Kind.EVENT: "at_ns"}
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS unit (unit INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS sample (
-    id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL,
-    number INTEGER NOT NULL, unit INTEGER NOT NULL, tick INTEGER NOT NULL,
-    measured_at_ns INTEGER NOT NULL, round_trip_us INTEGER NOT NULL, condition INTEGER NOT NULL,
-    -- NULL where the device gave no number: SQLite has no NaN
-    power_w REAL, setpoint_w REAL, soc REAL, charge_limit_w REAL, discharge_limit_w REAL,
-    temperature_c REAL, faults INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS tick (
-    at_ns INTEGER NOT NULL, tick INTEGER NOT NULL, late_us INTEGER NOT NULL,
-    reason INTEGER NOT NULL, units INTEGER NOT NULL, frequency_hz REAL, target_w REAL,
-    baseline_w REAL, power_w REAL
-) STRICT;
-CREATE TABLE IF NOT EXISTS event (
-    at_ns INTEGER NOT NULL, unit INTEGER, severity INTEGER NOT NULL, text TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS loss (
-    noticed_at_ns INTEGER NOT NULL, epoch INTEGER NOT NULL, -- 0: lost after it was stored
-    samples INTEGER NOT NULL, cause TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS position (
-    ring TEXT PRIMARY KEY, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    samples INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS tick_at ON tick (at_ns);
-"""
-
-_INSERT_SAMPLE = f"INSERT INTO sample VALUES (NULL, ?, {', '.join('?' * 13)})"  # noqa: S608
-_INSERT_TICK = "INSERT INTO tick VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?)"
+_PLACES = {"sample": 15, "tick": 10, "event": 5, "loss": 5}
+_INSERT = {
+    table: f"INSERT INTO {table} VALUES ({', '.join('?' * places)})"  # noqa: S608
+    for table, places in _PLACES.items()
+}
+AGE = "older than the site keeps"
+CROWDED_OUT = "database at its largest size"
 
 
 class StoreTrouble(Exception):  # noqa: N818 - a state to wait out, not a fault of the program
@@ -96,20 +72,18 @@ class SiteStore:
     def _prepare(self, units: Sequence[str], sync: str) -> None:
         db = self._db
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
+        if version > site_schema.SCHEMA_VERSION:
             raise StoreTrouble(
                 f"{self.path} was written by a newer version (schema {version}; this is "
-                f"{SCHEMA_VERSION}); use that version or another store.file"
+                f"{site_schema.SCHEMA_VERSION}); use that version or another store.file"
             )
         if version == 0:
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {sync}")
         db.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA.split(";"):
-            db.execute(statement)
+        site_schema.prepare(db, version)
         db.executemany("INSERT OR REPLACE INTO unit VALUES (?, ?)", enumerate(units))
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
 
     def close(self) -> None:
@@ -151,10 +125,12 @@ class SiteStore:
             if self.path.stat().st_ino != self._file:  # rows would go where nobody finds them
                 raise StoreTrouble(f"{self.path} was replaced by another file")
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(_INSERT_SAMPLE, [(epoch, *row) for row in samples])
-            db.executemany(_INSERT_TICK, ticks)
-            db.executemany(_INSERT_EVENT, events)
-            db.executemany("INSERT INTO loss VALUES (?, ?, ?, ?)", losses)
+            sampled: list[tuple[object, ...]] = [(epoch, *row) for row in samples]
+            rows = {"sample": sampled, "tick": ticks, "event": events, "loss": losses}
+            for table, found in rows.items():
+                if found:
+                    numbered = site_schema.numbered(db, table, list(found))
+                    db.executemany(_INSERT[table], numbered)
             db.execute("INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)", (ring, *position))
             db.execute("COMMIT")
         except (sqlite3.Error, OSError, OverflowError) as error:
@@ -179,19 +155,18 @@ class SiteStore:
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
-            deleted = sum(self._delete(table, most, older_than_ns) for table in _INSTANT)
+            deleted = sum(self._delete(kind, most, AGE, older_than_ns) for kind in _INSTANT)
             if self.size_mb > largest_mb:
-                crowded_out = self._delete("sample", most)
+                crowded_out = self._delete(Kind.SAMPLE, most, CROWDED_OUT)
                 if crowded_out:
-                    db.execute(
-                        "INSERT INTO loss VALUES (?, 0, ?, 'database at its largest size')",
-                        (at_ns, crowded_out),
-                    )
+                    told = [LossRow(at_ns, 0, crowded_out, CROWDED_OUT)]
+                    numbered = site_schema.numbered(db, "loss", list(told))
+                    db.executemany(_INSERT["loss"], numbered)
                 oldest = db.execute("SELECT measured_at_ns FROM sample ORDER BY id LIMIT 1")
                 before_ns = (oldest.fetchone() or (None,))[0]
                 deleted += crowded_out
-                deleted += self._delete("tick", most, before_ns)
-                deleted += self._delete("event", most, before_ns)
+                deleted += self._delete(Kind.TICK, most, CROWDED_OUT, before_ns)
+                deleted += self._delete(Kind.EVENT, most, CROWDED_OUT, before_ns)
             db.execute("COMMIT")
         except (sqlite3.Error, StoreTrouble) as error:
             self._undo()
@@ -201,17 +176,21 @@ class SiteStore:
             db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return deleted
 
-    def _delete(self, table: str, most: int, older_than_ns: int | None = None) -> int:
+    def _delete(self, kind: Kind, most: int, cause: str, older_than_ns: int | None = None) -> int:
         """Delete rows among the `most` oldest: those older than an instant, or all of them.
 
-        Row ids rise with time, except where the clock was set; so each row is asked for its own.
+        Numbers rise with time, except where the clock was set; so each row is asked for its own.
         """
-        oldest = f"rowid IN (SELECT rowid FROM {table} ORDER BY rowid LIMIT ?)"  # noqa: S608
-        query = f"DELETE FROM {table} WHERE {oldest}"  # noqa: S608
-        if older_than_ns is None:
-            return self._db.execute(query, (most,)).rowcount
-        query += f" AND {_INSTANT[table]} < ?"
-        return self._db.execute(query, (most, older_than_ns)).rowcount
+        table = site_schema.TABLES[kind]
+        query = f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT ?)"  # noqa: S608
+        arguments = [most]
+        if older_than_ns is not None:
+            query += f" AND {_INSTANT[kind]} < ?"
+            arguments.append(older_than_ns)
+        numbers = [row[0] for row in self._db.execute(f"{query} RETURNING id", arguments)]
+        if numbers:
+            site_schema.note_gone(self._db, kind, numbers, cause)
+        return len(numbers)
 
     @property
     def size_mb(self) -> float:

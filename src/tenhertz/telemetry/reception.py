@@ -93,6 +93,12 @@ class Reception:
         answer = self._channels.get(source)
         return answer is not None and answer(message) is not False
 
+    def gone(self, source: str, answer: Answer) -> None:
+        """A channel has ended; the source may have come back on another one meanwhile."""
+        if self._channels.get(source) is answer:
+            del self._channels[source]
+            self.intake.forget_sessions_of(source)
+
     # -- making durable -----------------------------------------------------------------------
 
     async def flush(self) -> None:

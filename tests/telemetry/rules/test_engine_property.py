@@ -161,7 +161,7 @@ def rounded(told: Iterable[Told], widths: dict[str, int]) -> list[Told]:
     )
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(stories())
 def test_engine_agrees_with_one_row_after_the_other(
     story: tuple[tuple[Rule, ...], list[Batch]],

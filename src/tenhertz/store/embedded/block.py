@@ -23,7 +23,7 @@ DTYPES: dict[str, type[np.generic]] = {
     "i4": np.int32,
     "i2": np.int16,
 }
-_ARROW = {
+_ARROW: dict[str, Any] = {
     "f4": pa.float32(),
     "f8": pa.float64(),
     "i8": pa.int64(),
@@ -141,8 +141,10 @@ def _merged(blocks: list[Block]) -> Block:
 
 def schema_of(kind: Kind) -> pa.Schema:
     """How a segment of samples looks."""
-    fields = [pa.field("source", pa.string()), pa.field("entity", pa.string())]
-    fields += [pa.field(name, pa.from_numpy_dtype(dtype)) for name, dtype in ORIGIN.items()]
+    fields: list[Any] = [pa.field("source", pa.string()), pa.field("entity", pa.string())]
+    fields += [
+        pa.field(name, pa.from_numpy_dtype(np.dtype(dtype))) for name, dtype in ORIGIN.items()
+    ]
     for point in POINTS[kind]:
         plain = _ARROW[point.type]
         fields.append(pa.field(point.name, pa.list_(plain) if point.per_cell else plain))
@@ -151,7 +153,7 @@ def schema_of(kind: Kind) -> pa.Schema:
 
 def to_table(block: Block) -> pa.Table:
     """A block as an Arrow table."""
-    index = pa.array(block.name)
+    index: Any = pa.array(block.name)
     arrays: dict[str, Any] = {}
     for place, column in enumerate(("source", "entity")):
         texts = pa.array([name[place] for name in block.names], pa.string())
@@ -167,7 +169,9 @@ def _arrow(values: Values) -> Any:
     if values.ndim == 1:
         return pa.array(values)
     rows, cells = values.shape
-    offsets: Any = pa.array(np.arange(0, rows * cells + 1, max(cells, 1), dtype=np.int32)[: rows + 1])
+    offsets: Any = pa.array(
+        np.arange(0, rows * cells + 1, max(cells, 1), dtype=np.int32)[: rows + 1]
+    )
     return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(values).reshape(-1)))
 
 

@@ -17,9 +17,19 @@ NEVER = np.iinfo(np.int64).min
 def where_of(index: NDArray[np.intp]) -> Where:
     """The same entities as a slice, if they follow one another."""
     first, last = int(index[0]), int(index[-1])
-    if last - first == len(index) - 1 and bool((index[1:] > index[:-1]).all()):
+    if last - first == len(index) - 1 and ascends(index):
         return slice(first, last + 1)
     return index
+
+
+def ascends(numbers: Array) -> bool:
+    """Whether each is greater than the one before."""
+    return holds_any(numbers[1:] <= numbers[:-1]) == 0
+
+
+def holds_any(mask: NDArray[np.bool_]) -> int:
+    """How many are True: for short masks several times faster than `any`."""
+    return int(np.count_nonzero(mask))
 
 
 def gather(state: Array, where: Where) -> Array:

@@ -6,6 +6,7 @@ the point's range for cells (0.3 mK, 5 µV), a millionth of the limit for others
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenhertz.link.points import Kind, point
-from tenhertz.telemetry.rules.arrays import NEVER, Array, any_in_row
+from tenhertz.telemetry.rules.arrays import NEVER, Array, any_in_row, holds_any
 from tenhertz.telemetry.rules.machine import NO_CELL, Finding
 from tenhertz.telemetry.rules.ruleset import Rule
 
@@ -100,6 +101,16 @@ class Measure:
         return {"rise": (self.low,), "runaway": (self.low, self.high)}.get(self.rule.kind, ())
 
     @property
+    def needs_past(self) -> bool:
+        """Whether a row alone does not tell."""
+        return self.rule.kind in ("rise", "runaway", "stuck")
+
+    @property
+    def ease(self) -> float:
+        """Of two rules of the same family and window, the one with less is beyond first."""
+        return self.rule.window_ns if self.rule.kind == "stuck" else self._limit
+
+    @property
     def points(self) -> tuple[str, ...]:
         """The points it needs."""
         named = (self.rule.point,) if self.rule.point else ()
@@ -117,14 +128,14 @@ class Measure:
             case "spread":
                 found = block.extremes(self.rule.point)
                 beyond = found.high - found.low > self._limit
-                return beyond if beyond.any() else None
+                return beyond if holds_any(beyond) else None
             case "rise" | "runaway":
                 if not block.steepest(self.low) > self._limit:
                     return None
                 return any_in_row(block.rises[self.low] > self._limit)
             case "stuck":
                 beyond = block.still_ns[self.rule.point] >= self.rule.window_ns
-                return beyond if beyond.any() else None
+                return beyond if holds_any(beyond) else None
         return None
 
     def find(self, block: Block, remembered: NDArray[np.intp]) -> Finding:
@@ -176,6 +187,15 @@ class Measure:
         beyond = known & (still_ns >= self.rule.window_ns)
         value = np.where(known, still_ns / 1e9, np.nan)
         return Finding(value, np.full(len(value), NO_CELL), beyond, known & ~beyond)
+
+
+def grouped(measures: Sequence[Measure]) -> list[list[int]]:
+    """Rules whose screens imply one another, by number: where the first is silent, all are."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for number, measure in enumerate(measures):
+        window_ns = 0 if measure.rule.kind == "stuck" else measure.rule.window_ns
+        groups.setdefault((measure.rule.family, window_ns), []).append(number)
+    return [sorted(group, key=lambda number: measures[number].ease) for group in groups.values()]
 
 
 def _slack(rule: Rule, limit: float) -> float:

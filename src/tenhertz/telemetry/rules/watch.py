@@ -7,15 +7,17 @@ Both give the same as one row after the other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tenhertz.link.frame import Column, Frame
 from tenhertz.link.points import Kind
-from tenhertz.telemetry.rules.arrays import NEVER, Array, grown, where_of
+from tenhertz.telemetry.rules.arrays import NEVER, Array, ascends, grown, holds_any, where_of
 from tenhertz.telemetry.rules.change import Change, sentence
 from tenhertz.telemetry.rules.machine import Machine
-from tenhertz.telemetry.rules.measure import Block, Measure
+from tenhertz.telemetry.rules.measure import Block, Measure, grouped
 from tenhertz.telemetry.rules.past import Past, Rows
 from tenhertz.telemetry.rules.places import Places
 from tenhertz.telemetry.rules.ruleset import Rule
@@ -34,6 +36,7 @@ class Watch:
         keys = sorted({key for each in self._measures for key in each.windows})
         self._stuck = sorted({rule.point for rule in rules if rule.kind == "stuck"})
         self._past = Past(keys, self._stuck, self._type)
+        self._groups = grouped(self._measures)
         self._machine = Machine([rule.hold_ns for rule in rules])
         self._room = 0
         self._cells = dict.fromkeys(self._points, 0)
@@ -76,7 +79,7 @@ class Watch:
         return values
 
     def _occur_once(self, index: NDArray[np.intp]) -> bool:
-        if bool((index[1:] > index[:-1]).all()):
+        if ascends(index):
             return True
         numbers = np.arange(len(index))
         self._mark[index] = numbers
@@ -84,10 +87,10 @@ class Watch:
 
     def _step(self, rows: Rows, now_ns: int) -> list[Change]:
         """Judge rows in which each entity occurs once."""
-        newer = rows.time_ns > self._newest_ns.take(rows.place)
-        if not newer.all():
-            self.stale_rows += int((~newer).sum())
-            rows = rows.take(newer)
+        stale = rows.time_ns <= self._newest_ns.take(rows.place)
+        if holds_any(stale):
+            self.stale_rows += holds_any(stale)
+            rows = rows.take(~stale)
             if not len(rows.place):
                 return []
         where = where_of(rows.place)
@@ -95,18 +98,38 @@ class Watch:
         self._arrived_ns[where] = now_ns
         block = self._past.add(where, rows)
         changes: list[Change] = []
-        for number, measure in enumerate(self._measures):
-            marked = measure.screen(block)
-            held = self._machine.held(number, rows.place)
-            if marked is None and held is None:
-                continue
+        for number, marked in self._marked(block, rows.place):
+            measure = self._measures[number]
             if measure.rule.kind == "missing":
                 changes += self._back(number, rows, now_ns)
                 continue
-            both = held if marked is None else marked if held is None else marked | held
-            assert both is not None
-            changes += self._judge(number, rows, block, np.flatnonzero(both), now_ns)
+            changes += self._judge(number, rows, block, np.flatnonzero(marked), now_ns)
         return changes
+
+    def _marked(
+        self, block: Block, place: NDArray[np.intp], starts: NDArray[np.intp] | None = None
+    ) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """The rules for which something may come of rows, or of runs of rows, and of which."""
+        for group in self._groups:
+            easiest = self._screen(group[0], block, starts)
+            for number in group:
+                marked = easiest
+                if easiest is not None and number != group[0]:
+                    marked = self._screen(number, block, starts)
+                held = self._machine.held(number, place)
+                if marked is not None:
+                    yield number, marked if held is None else marked | held
+                elif held is not None:
+                    yield number, held
+
+    def _screen(
+        self, number: int, block: Block, starts: NDArray[np.intp] | None
+    ) -> NDArray[np.bool_] | None:
+        measure = self._measures[number]
+        marked = measure.screen(block)
+        if marked is None or starts is None or measure.needs_past:
+            return marked
+        return np.logical_or.reduceat(marked, starts)
 
     def _judge(
         self, number: int, rows: Rows, block: Block, marked: NDArray[np.intp], now_ns: int
@@ -150,7 +173,7 @@ class Watch:
 
     def _look_at_runs(self, rows: Rows, now_ns: int) -> list[Change]:
         order = np.argsort(rows.place, kind="stable")
-        if not (order[1:] > order[:-1]).all():
+        if not ascends(order):
             rows = rows.take(order)
         starts = rows.runs()
         if not self._ascend(rows, starts):
@@ -184,15 +207,9 @@ class Watch:
         found = np.zeros(len(starts), np.bool_)
         for name in self._stuck:
             found |= np.logical_or.reduceat(np.isnan(rows.values[name]).any(axis=1), starts)
-        for number, measure in enumerate(self._measures):
-            marked = measure.screen(block)
-            if marked is not None:
-                is_of_runs = measure.rule.kind in ("rise", "runaway", "stuck")
-                found |= marked if is_of_runs else np.logical_or.reduceat(marked, starts)
-            held = self._machine.held(number, index)
-            if held is not None:
-                found |= held
-        return found if found.any() else None
+        for _, marked in self._marked(block, index, starts):
+            found |= marked
+        return found if holds_any(found) else None
 
     def _take_in(self, rows: Rows, starts: NDArray[np.intp], now_ns: int) -> None:
         """Remember runs from which nothing comes, after `_doubtful`."""

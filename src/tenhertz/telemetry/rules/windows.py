@@ -10,7 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tenhertz.telemetry.rules.arrays import NEVER, Array, Where, any_in_row, gather, grown
+from tenhertz.telemetry.rules.arrays import (
+    NEVER,
+    Array,
+    Where,
+    any_in_row,
+    gather,
+    grown,
+    holds_any,
+)
 
 BUCKETS = 8  # a window; one more is being filled
 _RING = BUCKETS + 1
@@ -37,7 +45,7 @@ class Lows:
         """Let time go on to `time_ns`, shape (rows,), for entities that occur once each."""
         bucket = time_ns // self.bucket_ns
         moved = bucket != gather(self._bucket, where)
-        if not moved.any():
+        if not holds_any(moved):
             return
         index = np.arange(where.start, where.stop) if isinstance(where, slice) else where
         self._move(index[moved], bucket[moved])
@@ -85,7 +93,7 @@ class LastChange:
         """Take rows in, one an entity; a blank (NaN) is no change. Returns `since_ns` with them."""
         last = gather(self._last, where)
         blank = np.isnan(values)
-        if blank.any():
+        if holds_any(blank):
             values = np.where(blank, last, values)
             changed = any_in_row((values != last) & ~blank)
         else:

@@ -1,0 +1,146 @@
+"""Watches over what comes in: rules on every row at once, alerts kept by a thread beside.
+
+Five facts of its queue of changes. Full: changes are dropped, counted and logged. Threads: ingest
+puts, one keeps. Order: as they came. Loss: a change that was dropped is not kept, but a stop that
+it ordered has been sent before. Waiting: putting never waits.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from tenhertz.link.frame import Frame
+from tenhertz.telemetry.alerts import AlertBook
+from tenhertz.telemetry.config import FleetConfig, data_dir
+from tenhertz.telemetry.lag import LagHistogram
+from tenhertz.telemetry.rules import Change, RuleEngine, RuleSet, load_rules
+
+_MOST_WAITING = 10_000
+_RETRY_S = 1.0
+ALERT_FILE = "alerts.sqlite"
+
+OrderStop = Callable[[str, str], None]  # source, reason
+
+
+class Watch:
+    """The rules and alerts of one server."""
+
+    def __init__(self, config: FleetConfig, path: Path, order_stop: OrderStop) -> None:
+        """Read the rules.
+
+        Raises:
+            UserError: a rule file cannot be used.
+        """
+        self._config = config
+        self._order_stop = order_stop
+        self._file = data_dir(config, path) / ALERT_FILE
+        self._rules: dict[str, RuleSet] = {
+            source.match: load_rules(source.rules, path.parent)
+            for source in config.source
+            if source.rules
+        }
+        self._engines: dict[str, RuleEngine | None] = {}
+        self._waiting: queue.Queue[tuple[list[Change], int] | None] = queue.Queue(_MOST_WAITING)
+        self._thread = threading.Thread(target=self._keep, name="alerts", daemon=True)
+        self._log = structlog.get_logger("alerts")
+        self.lag = LagHistogram()  # from the instant of a sample to its alert
+        self.changes: Counter[str] = Counter()  # by level
+        self.dropped = 0  # changes that were not kept
+        self.trouble = ""
+
+    def start(self) -> None:
+        """Start keeping."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Keep what waits, then end."""
+        self._waiting.put(None)
+        self._thread.join(timeout=5.0)
+
+    def look(self, frame: Frame, now_ns: int) -> None:
+        """Look at live rows; never waits."""
+        engine = self._engine(frame.source)
+        if engine is not None:
+            changes = engine.look(frame, now_ns)
+            if changes:
+                self._take(changes, now_ns)
+
+    def sweep(self, now_ns: int) -> None:
+        """Look for what is missing."""
+        for engine in self._engines.values():
+            if engine is not None:
+                changes = engine.sweep(now_ns)
+                if changes:
+                    self._take(changes, now_ns)
+
+    def _engine(self, source: str) -> RuleEngine | None:
+        if source not in self._engines:
+            found = self._config.source_of(source)
+            rules = self._rules.get(found.match) if found else None
+            self._engines[source] = RuleEngine(rules, source) if rules is not None else None
+        return self._engines[source]
+
+    def _take(self, changes: list[Change], now_ns: int) -> None:
+        for change in changes:
+            raised = change.kind == "raised"
+            if raised and change.stop:
+                self._order_stop(change.source, f"{change.rule}: {change.text}")
+            if raised:
+                self.changes[change.level] += 1
+        delays = [(now_ns - change.at_ns) / 1e6 for change in changes if change.kind == "raised"]
+        if delays:
+            self.lag.add(np.array(delays))
+        try:
+            self._waiting.put_nowait((changes, now_ns))
+        except queue.Full:
+            self.dropped += len(changes)
+            self._log.error("changes of alerts dropped: their file is too slow", all=self.dropped)
+
+    # -- the thread ---------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        book: AlertBook | None = None
+        while (item := self._waiting.get()) is not None:
+            changes, now_ns = item
+            while True:
+                try:
+                    if book is None:
+                        book = AlertBook(self._file)
+                    book.apply(changes, now_ns)
+                except (sqlite3.Error, OSError) as error:
+                    self._note(str(error))
+                    book = None
+                    if threading.Event().wait(_RETRY_S):
+                        break
+                else:
+                    self._note("")
+                    break
+            for change in changes:
+                self._log.warning(
+                    change.text, source=change.source, level=change.level, what=change.kind
+                )
+
+    def _note(self, trouble: str) -> None:
+        if trouble and trouble != self.trouble:
+            self._log.error("alerts cannot be kept; they wait", cause=trouble)
+        self.trouble = trouble
+
+    def open_alerts(self) -> dict[str, int]:
+        """How many alerts are open, by level; asks the file."""
+        found: Counter[str] = Counter()
+        try:
+            book = AlertBook(self._file)
+            for alert in book.open_alerts():
+                found[alert.level] += 1
+            book.close()
+        except (sqlite3.Error, OSError):
+            return {}
+        return dict(found)

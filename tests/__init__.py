@@ -1,0 +1,1 @@
+"""Tests. A package, so that no other distribution's folder of this name is found in its place."""

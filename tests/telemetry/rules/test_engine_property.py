@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -161,6 +162,7 @@ def rounded(told: Iterable[Told], widths: dict[str, int]) -> list[Told]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(stories())
 def test_engine_agrees_with_one_row_after_the_other(

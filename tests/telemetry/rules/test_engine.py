@@ -197,3 +197,11 @@ def test_the_order_of_packs_in_a_frame_is_of_no_account(packs: int) -> None:
     entities = tuple(f"p{number}" for number in range(packs))
     whole = replace(frame(voltage, entity=np.arange(packs)[::-1]), entities=entities)
     assert brief(engine_.look(whole, NOW_NS)) == [("raised", f"p{packs - 2}", 2)]
+
+
+def test_a_pack_that_stands_still_from_its_first_frame_on_is_stuck() -> None:
+    frozen = rule(kind="stuck", point="voltage_v", window_s=1.0)
+    rows = frame([[3300, 3300]] * 3, entity=[0, 0, 0])
+    rows = replace(rows, time_ns=NOW_NS + np.array([0, S // 2, S]))
+    (raised,) = engine(frozen).look(rows, NOW_NS)
+    assert (raised.value, raised.at_ns) == (1.0, NOW_NS + S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -29,20 +30,28 @@ class WindowKey(NamedTuple):
     is_high: bool  # the highest values rather than the lowest
 
 
-class Extremes(NamedTuple):
-    """The highest and lowest of (rows, cells), of each row and of all; NaN without any."""
+class Extremes:
+    """The highest and lowest of (rows, cells), of all and of each row; NaN without any."""
 
-    high: Array  # (rows,)
-    low: Array
-    highest: float
-    lowest: float
+    def __init__(self, values: Array) -> None:
+        self._values = values
+        self.highest = float(np.fmax.reduce(values, axis=None))
+        self.lowest = float(np.fmin.reduce(values, axis=None))
 
+    @cached_property
+    def _turned(self) -> Array:
+        """By columns: reduced so, it is several times faster than by rows."""
+        return np.ascontiguousarray(self._values.T)
 
-def extremes(values: Array) -> Extremes:
-    """Reduced by columns, which is several times faster than by rows."""
-    turned = np.ascontiguousarray(values.T)
-    high, low = np.fmax.reduce(turned, axis=0), np.fmin.reduce(turned, axis=0)
-    return Extremes(high, low, float(np.fmax.reduce(high)), float(np.fmin.reduce(low)))
+    @cached_property
+    def high(self) -> Array:
+        """Of each row, (rows,)."""
+        return np.asarray(np.fmax.reduce(self._turned, axis=0))
+
+    @cached_property
+    def low(self) -> Array:
+        """Of each row, (rows,)."""
+        return np.asarray(np.fmin.reduce(self._turned, axis=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ class Block:
     def extremes(self, point: str) -> Extremes:
         """Of the values of a point."""
         if point not in self._extremes:
-            self._extremes[point] = extremes(self.values[point])
+            self._extremes[point] = Extremes(self.values[point])
         return self._extremes[point]
 
     def steepest(self, key: WindowKey) -> float:
@@ -127,6 +136,8 @@ class Measure:
                 return found.low < -self._limit if found.lowest < -self._limit else None
             case "spread":
                 found = block.extremes(self.rule.point)
+                if not found.highest - found.lowest > self._limit:
+                    return None  # not even all rows together
                 beyond = found.high - found.low > self._limit
                 return beyond if holds_any(beyond) else None
             case "rise" | "runaway":

@@ -88,10 +88,12 @@ class Past:
             low = np.fmin(window.low(where), np.fmin.reduceat(values, starts, axis=0))
             rises[key] = np.fmax.reduceat(values, starts, axis=0) - low
         ends = np.append(starts[1:], len(rows.place)) - 1
-        still = {
-            name: _lasting(last.since_ns(where), rows.time_ns[ends])
-            for name, last in self._last.items()
-        }
+        still = {}
+        for name, last in self._last.items():
+            since = last.since_ns(where)
+            # Of an entity that is new, the run's first row may be where it began to stand still.
+            since = np.where(since == NEVER, rows.time_ns[starts], since)
+            still[name] = rows.time_ns[ends] - since
         return Block(rows.values, rises, still)
 
     def add_runs(self, where: Where, rows: Rows, starts: NDArray[np.intp]) -> None:

@@ -1,4 +1,4 @@
-"""The verbs `tenhertz sim site`, `fault` and `state`.
+"""The verbs `tenhertz sim site`, `packs`, `fault` and `state`.
 
 They live here, and not in the command line's room, so that `python -m tenhertz.sim` offers the
 same verbs without this room importing that one. The Modbus library loads only when a site starts.
@@ -90,6 +90,58 @@ def site(
         single_client=single_client,
     )
     run_site(options, _print_json if as_json else _print_table)
+
+
+@app.command()
+def packs(
+    broker: Annotated[str, typer.Option(help="MQTT broker, HOST:PORT, without TLS.")],
+    fleet: Annotated[str, typer.Option(help="Name of the fleet, as in fleet.toml.")],
+    packs: Annotated[int, typer.Option(help="Number of battery packs.")] = 10_000,
+    cells: Annotated[int, typer.Option(help="Cells of a pack.")] = 16,
+    rate_hz: Annotated[float, typer.Option(help="Samples of each cell a second.")] = 10.0,
+    gateways: Annotated[int, typer.Option(help="Sources that share the packs.")] = 16,
+    seconds: Annotated[float, typer.Option(help="How long to measure.")] = 60.0,
+    qos: Annotated[int, typer.Option(help="MQTT quality of service, 0 or 1.")] = 1,
+    keep_mb: Annotated[
+        float, typer.Option(help="What a gateway keeps unacknowledged before it gives up rows.")
+    ] = 32.0,
+    window: Annotated[
+        int, typer.Option(help="Take nothing while so many batches are unacknowledged; 0: never.")
+    ] = 0,
+    linger_s: Annotated[
+        float, typer.Option(help="How long to wait for acknowledgements in the end.")
+    ] = 30.0,
+    fault: Annotated[
+        str, typer.Option(help="none; or omit, repeat, garble a batch; or cut the connection.")
+    ] = "none",
+    fault_every: Annotated[int, typer.Option(help="At each so many-th batch of a gateway.")] = 50,
+    spike_pack: Annotated[int, typer.Option(help="A cell of this pack, from 1, runs hot.")] = 0,
+    spike_after_s: Annotated[float, typer.Option(help="When it does.")] = 0.0,
+) -> None:
+    """Send cell samples of battery packs over MQTT, then print a report as one line of JSON.
+
+    Example: tenhertz sim packs --broker 127.0.0.1:1883 --fleet demo --packs 100 --seconds 10
+    """
+    from tenhertz.sim.packs import PackOptions, run_packs
+
+    options = PackOptions(
+        broker=broker,
+        fleet=fleet,
+        packs=packs,
+        cells=cells,
+        rate_hz=rate_hz,
+        gateways=gateways,
+        seconds=seconds,
+        qos=qos,
+        keep_mb=keep_mb,
+        window=window,
+        linger_s=linger_s,
+        fault=fault,
+        fault_every=fault_every,
+        spike_pack=spike_pack,
+        spike_after_s=spike_after_s,
+    )
+    _print_json(run_packs(options))
 
 
 @app.command()

@@ -76,11 +76,11 @@ class Link:
         on_message: Callable[[str, bytes], None],
         on_up: Callable[[], None] | None = None,
         on_down: Callable[[str], None] | None = None,
-        will: Will | None = None,
+        will: Callable[[], Will | None] | None = None,
         largest_buffer_bytes: int = 4 << 20,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`beside`: the folder that the broker's files are relative to."""
+        """`beside`: the folder of the broker's files. `will` is asked before each connection."""
         self._broker = broker
         self._client_id = client_id
         self._beside = beside
@@ -149,9 +149,8 @@ class Link:
         self, context: ssl.SSLContext | None, stopped: asyncio.Future[Any]
     ) -> str | None:
         """One connection from begin to end; why it could not be made, or None if it was."""
-        will = None
-        if self._will is not None:
-            will = gmqtt.Message(self._will.topic, self._will.payload, qos=1)
+        said = self._will() if self._will is not None else None
+        will = gmqtt.Message(said.topic, said.payload, qos=1) if said is not None else None
         client: Any = gmqtt.Client(self._client_id, clean_session=True, will_message=will)
         client.set_config({"reconnect_retries": _NEVER_BY_ITSELF, "reconnect_delay": 0})
         self._lost = lost = asyncio.Event()

@@ -1,7 +1,7 @@
-"""`tenhertz demo`: a whole site on one machine, against a recording of the real grid.
+"""`tenhertz demo`: a site and its fleet server on one machine, against a recording of the grid.
 
-Simulated containers and a meter run in processes of their own, and a real site beside them, both
-kept alive by a supervisor: kill any process and watch it come back.
+Simulated containers and a meter, a real site, a broker and a real fleet server run in processes of
+their own, kept alive by supervisors: kill any of them and watch it come back.
 """
 
 from __future__ import annotations
@@ -10,21 +10,34 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 import typer
 
+from tenhertz.cli.demo_fleet import FleetSight, Relay, children, read_fleet, sight
 from tenhertz.cli.demo_result import DemoResult, read_result
+from tenhertz.cli.demo_setting import (
+    ENERGY_KWH,
+    POWER_KW,
+    PROFILE,
+    Setting,
+    fleet_toml,
+    free_base_port,
+    free_port,
+    listens,
+    runtime,
+    site_toml,
+)
 from tenhertz.cli.demo_view import DemoView
 from tenhertz.errors import UserError
+from tenhertz.link.signature import new_key
 from tenhertz.log import set_up_log
 from tenhertz.site.config import SiteConfig, load_config
 from tenhertz.site.paths import Parts, open_parts
@@ -38,29 +51,9 @@ from tenhertz.supervise import (
     process_child,
 )
 
-POWER_KW, ENERGY_KWH = 200, 400
-PROFILE = "nordic-1.1"
-# Half of the power for FCR-N, whose energy management wants 34 % on top, the rest for FCR-D.
-SHARES = {"fcr-n": 0.35, "fcr-d-up": 0.4, "fcr-d-down": 0.4}
-_DOORS = 1000  # each simulated device has a second port this far above its own
-_FIRST_PORT = 15020
 _LOOK_EVERY_S = 0.25
-
-
-class Setting(NamedTuple):
-    """What the demo is made of."""
-
-    units: int
-    latency_ms: float
-    start_s: float
-    folder: Path
-    base_port: int
-
-    @property
-    def capacities_w(self) -> dict[str, float]:
-        """What the demo site has sold."""
-        power_w = self.units * POWER_KW * 1000
-        return {product: round(power_w * share) for product, share in SHARES.items()}
+# How long the end of a demo waits until the fleet holds the last rows.
+_SEND_LIMIT_S = 60.0
 
 
 def demo(
@@ -74,26 +67,35 @@ def demo(
     units: Annotated[int, typer.Option(min=1, max=200, help="Containers of 200 kW.")] = 12,
     latency_ms: Annotated[float, typer.Option(min=0, help="Reply time of each device.")] = 20.0,
     start_s: Annotated[float, typer.Option(min=0, help="Where in the recording.")] = 95.0,
+    outage: Annotated[
+        float, typer.Option(min=0, help="Cut the link to the fleet for so long in the middle.")
+    ] = 0.0,
     keep: Annotated[
         Path | None, typer.Option(help="Keep configuration, database and log in this folder.")
     ] = None,
 ) -> None:
-    """Run a simulated site against a recording of the real Nordic grid.
+    """Run a simulated site and its fleet server against a recording of the real Nordic grid.
 
-    Exits with 1 if a sample that was taken is not in the database.
+    Exits with 1 if a sample that was taken is neither stored at both ends nor reported as lost.
     """
     if not headless and not sys.stderr.isatty():
         typer.echo("no terminal to draw on: running without a screen", err=True)
         headless = True
     with _folder(keep) as folder:
-        setting = Setting(units, latency_ms, start_s, folder, _free_ports(units))
+        setting = Setting(
+            units, latency_ms, start_s, folder, free_base_port(units), free_port(), free_port()
+        )
+        trusted_key = new_key(folder / "fleet.key")
         config_path = folder / "site.toml"
-        config_path.write_text(_site_toml(setting), encoding="utf-8")
+        config_path.write_text(site_toml(setting, trusted_key), encoding="utf-8")
+        (folder / "fleet.toml").write_text(fleet_toml(setting), encoding="utf-8")
         limit_s = duration if duration is not None else (30.0 if headless else None)
+        if outage and limit_s is None:
+            raise UserError("--outage needs --duration, to know where the middle is")
         with _own_screen(folder / "demo.log") as screen:
             set_up_log()
             show = DemoView(screen, headless=headless, json=json, limit_s=limit_s)
-            result = asyncio.run(_Run(setting, config_path, show).run(limit_s))
+            result = asyncio.run(_Run(setting, config_path, show).run(limit_s, outage))
         _tell(result, json=json)
     if not result.complete:
         raise typer.Exit(1)
@@ -110,14 +112,16 @@ class _Run:
         self._restarts: dict[int, int] = {}  # by the parent's process number
         python = [sys.executable, "-m"]
         ports = [setting.base_port + i for i in range(setting.units + 1)]
-        self._tree = Supervisor(
-            "demo",
+        self._relay = Relay(setting)
+        self._cloud = _tree("cloud", children(setting))
+        self._edge = _tree(
+            "edge",
             [
                 ChildSpec(
                     name="simulator",
                     start=process_child(
                         [*python, "tenhertz.sim", "site", "--json", *self._sim_options()],
-                        ready=lambda: all(map(_listens, ports)),
+                        ready=lambda: all(map(listens, ports)),
                         ready_every_s=0.1,
                     ),
                     start_timeout_s=60.0,
@@ -130,8 +134,6 @@ class _Run:
                     start_timeout_s=30.0,
                 ),
             ],
-            intensity=Intensity(restarts=30, within_s=60.0),
-            backoff=BackOff(first_s=0.1, max_s=2.0),
         )
 
     def _sim_options(self) -> list[str]:
@@ -146,30 +148,62 @@ class _Run:
         }
         return [word for name, value in options.items() for word in (name, f"{value:g}")]
 
-    async def run(self, limit_s: float | None) -> DemoResult:
-        stop = asyncio.Event()
+    async def run(self, limit_s: float | None, outage_s: float) -> DemoResult:
+        stop, end = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        tree = loop.create_task(self._tree.run(stop))
+        await self._relay.start()
+        cloud = loop.create_task(self._cloud.run(end))
+        edge = loop.create_task(self._edge.run(stop))
         began_s = 0.0
         with self._show:
-            while not stop.is_set() and not tree.done():
+            while not stop.is_set() and not edge.done() and not cloud.done():
                 parts = self._parts()
                 if parts is not None:
                     began_s = began_s or time.monotonic()
-                    self._look(parts, time.monotonic() - began_s)
-                    if limit_s is not None and time.monotonic() - began_s >= limit_s:
+                    elapsed_s = time.monotonic() - began_s
+                    self._cut(elapsed_s, limit_s, outage_s)
+                    self._look(parts, elapsed_s, sight(self._setting.folder))
+                    if limit_s is not None and elapsed_s >= limit_s:
                         stop.set()
-                await asyncio.wait([tree], timeout=_LOOK_EVERY_S)
+                await asyncio.wait([edge, cloud], timeout=_LOOK_EVERY_S)
+        self._relay.set_cut(cut=False)
         stop.set()
+        duration_s = time.monotonic() - began_s
         try:
-            await tree
+            await edge
+            if began_s:
+                await self._send_the_rest()
+            end.set()
+            await cloud
         except RestartIntensityExceeded as gave_up:
             raise UserError(f"the demo could not be kept running: {gave_up}") from gave_up
+        finally:
+            end.set()
+            await asyncio.gather(cloud, self._relay.stop(), return_exceptions=True)
         if not began_s:
             raise UserError("the demo was ended before the site had started")
-        return self._result(time.monotonic() - began_s)
+        return self._result(duration_s)
+
+    def _cut(self, elapsed_s: float, limit_s: float | None, outage_s: float) -> None:
+        if outage_s and limit_s is not None:
+            middle_s = limit_s / 2
+            cut = abs(elapsed_s - middle_s) < outage_s / 2
+            if cut != self._relay.cut:
+                self._relay.set_cut(cut=cut)
+
+    async def _send_the_rest(self) -> None:
+        """The site has ended; what its database still has for the fleet goes now."""
+        uplink = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tenhertz.site.uplink", str(self._config_path)), "--until-sent"
+        )
+        try:
+            async with asyncio.timeout(_SEND_LIMIT_S):
+                await uplink.wait()
+        except TimeoutError:  # the result tells what is missing
+            uplink.kill()
+            await uplink.wait()
 
     def _parts(self) -> Parts | None:
         try:
@@ -178,16 +212,16 @@ class _Run:
             return None
         return parts if parts.control.read() else None
 
-    def _look(self, parts: Parts, elapsed_s: float) -> None:
+    def _look(self, parts: Parts, elapsed_s: float, fleet: FleetSight | None) -> None:
         notice = parts.parent.read()
         if notice:
             parent = decode_parent(notice)
             self._restarts[parent.pid] = sum(parent.restarts.values())
-        self._show.update(parts, elapsed_s)
+        self._show.update(parts, elapsed_s, fleet, cut=self._relay.cut)
 
     def _result(self, duration_s: float) -> DemoResult:
         parts = open_parts(self._config, create=False)
-        outer = self._tree.statistics().children
+        outer = (*self._edge.statistics().children, *self._cloud.statistics().children)
         state = parts.samples.state
         return read_result(
             self._setting.folder / "samples.sqlite",
@@ -199,39 +233,17 @@ class _Run:
             profile=PROFILE,
             restarts=sum(child.restarts for child in outer) + sum(self._restarts.values()),
             duration_s=duration_s,
+            fleet=read_fleet(self._setting.folder),
         )
 
 
-def _site_toml(setting: Setting) -> str:
-    lines = [
-        "# Made by `tenhertz demo`.",
-        "[site]",
-        'name = "demo"',
-        'data_dir = "."',
-        f'runtime_dir = "{_runtime(setting.folder)}"',
-        "",
-        "[frequency]",
-        'source = "meter"',
-        'host = "127.0.0.1"',
-        f"port = {setting.base_port}",
-    ]
-    for product, capacity_w in setting.capacities_w.items():
-        lines += ["", "[[contract]]", f'product = "{product}"', f"capacity_kw = {capacity_w / 1e3}"]
-    for number in range(1, setting.units + 1):
-        lines += [
-            "",
-            "[[unit]]",
-            f'name = "c{number:02}"',
-            'host = "127.0.0.1"',
-            f"port = {setting.base_port + number}",
-            f"power_kw = {POWER_KW}",
-            f"energy_kwh = {ENERGY_KWH}",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _runtime(folder: Path) -> Path:
-    return Path("/dev/shm") / f"tenhertz-{folder.name}"  # noqa: S108 - named after a fresh folder
+def _tree(name: str, specs: list[ChildSpec]) -> Supervisor:
+    return Supervisor(
+        name,
+        specs,
+        intensity=Intensity(restarts=30, within_s=60.0),
+        backoff=BackOff(first_s=0.1, max_s=2.0),
+    )
 
 
 @contextmanager
@@ -246,7 +258,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(_runtime(folder), ignore_errors=True)
+        shutil.rmtree(runtime(folder), ignore_errors=True)
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -269,42 +281,20 @@ def _own_screen(log: Path) -> Iterator[int]:
         os.close(kept_err)
 
 
-def _free_ports(units: int) -> int:
-    """The first port of a free range for the meter, the units, and their fault doors."""
-    for base in range(_FIRST_PORT, 30_000, 2 * _DOORS + 10):
-        wanted = [base + i + door for i in range(units + 1) for door in (0, _DOORS)]
-        if all(map(_is_free, wanted)):
-            return base
-    raise UserError(
-        f"no {2 * units + 2} free ports were found above {_FIRST_PORT}; stop some servers"
-    )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def _tell(result: DemoResult, *, json: bool) -> None:
     if json:
         typer.echo(msgspec.json.encode(result).decode())
         return
-    verdict = "every one is stored" if result.complete else f"{result.stored_rows} are stored"
     typer.echo(
         f"{result.units} units, {result.samples} samples taken of {result.expected_samples} "
-        f"expected, {verdict}; {result.missed_ticks} ticks missed, {result.restarts} restarts"
+        f"expected, {result.stored_rows} stored at the site, {result.fleet.samples_stored} in the "
+        f"fleet, {result.fleet.reported_lost} reported lost, {result.fleet.duplicates} duplicates: "
+        + ("every one is accounted for" if result.complete else "SOME ARE NOT ACCOUNTED FOR")
     )
+    typer.echo(f"{result.missed_ticks} ticks missed, {result.restarts} restarts")
+    if result.fleet.uplink_lag_ms:
+        lag = result.fleet.uplink_lag_ms
+        typer.echo(f"from measurement to the fleet p50 {lag.p50} p99 {lag.p99} ms")
     if result.spacing_ms and result.response_error_kw:
         typer.echo(
             f"spacing p50 {result.spacing_ms.p50} p99.9 {result.spacing_ms.p999} ms; "

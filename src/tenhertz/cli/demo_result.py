@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from tenhertz.cli.demo_fleet import FleetResult
 from tenhertz.grid import load_profile, site_power_w
 from tenhertz.site.status import Spread
 from tenhertz.store import open_for_reading
@@ -34,11 +35,17 @@ class DemoResult(msgspec.Struct, frozen=True):
     stored_rows: int
     reported_lost: int
     restarts: int
+    fleet: FleetResult
 
     @property
     def complete(self) -> bool:
-        """Whether every sample that was taken is in the database."""
-        return self.samples == self.stored_rows and self.samples > 0
+        """Whether every sample that was taken is in both databases, once, or reported as lost."""
+        fleet = self.fleet
+        return (
+            0 < self.samples == self.stored_rows
+            and self.samples == fleet.samples_stored + fleet.reported_lost
+            and fleet.duplicates == 0
+        )
 
 
 def read_result(
@@ -52,6 +59,7 @@ def read_result(
     profile: str,
     restarts: int,
     duration_s: float,
+    fleet: FleetResult,
 ) -> DemoResult:
     """Read the figures of one run from its database."""
     with open_for_reading(database) as db:
@@ -78,6 +86,7 @@ def read_result(
         stored_rows=stored,
         reported_lost=lost,
         restarts=restarts,
+        fleet=fleet,
     )
 
 

@@ -15,9 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tenhertz.cli.chart import line_chart
+from tenhertz.cli.demo_fleet import FleetSight
 from tenhertz.cli.site_view import site_panel
 from tenhertz.site.paths import Parts
-from tenhertz.site.status import ControlStatus, decode_control, decode_gateway
+from tenhertz.site.status import (
+    ControlStatus,
+    decode_control,
+    decode_gateway,
+    decode_uplink,
+)
 
 _HISTORY = 240
 _CHART_HEIGHT = 5
@@ -61,14 +67,18 @@ class DemoView:
         if self._progress:
             self._progress.stop()
 
-    def update(self, parts: Parts, elapsed_s: float) -> None:
+    def update(
+        self, parts: Parts, elapsed_s: float, fleet: FleetSight | None, *, cut: bool
+    ) -> None:
         """Show the newest state."""
         if self._progress:
             self._progress.update(self._progress.task_ids[0], completed=elapsed_s)
         if self._live:
-            self._live.update(self._screen(parts, elapsed_s))
+            self._live.update(self._screen(parts, elapsed_s, fleet, cut=cut))
 
-    def _screen(self, parts: Parts, elapsed_s: float) -> RenderableType:
+    def _screen(
+        self, parts: Parts, elapsed_s: float, fleet: FleetSight | None, *, cut: bool
+    ) -> RenderableType:
         control, gateway = parts.control.read(), parts.gateway.read()
         if not control or not gateway:
             return Text("the site is starting ...")
@@ -82,6 +92,7 @@ class DemoView:
             self._chart("Hz", list(self._hertz), [], width, "{:.3f}"),
             self._chart("kW", list(self._power_kw), list(self._target_kw), width, "{:+.0f}"),
             site_panel(status, decode_gateway(gateway), age_s),
+            _link_panel(status, parts, fleet, cut=cut),
         )
 
     def _remember(self, status: ControlStatus) -> None:
@@ -102,3 +113,30 @@ class DemoView:
             label = {0: form.format(high), _CHART_HEIGHT - 1: form.format(low)}.get(index, "")
             grid.add_row(Text(f"{label:>9} {unit if index == 0 else '  '}", "dim"), row)
         return grid
+
+
+def _link_panel(
+    status: ControlStatus, parts: Parts, fleet: FleetSight | None, *, cut: bool
+) -> RenderableType:
+    """What was taken, sent, stored and alerted."""
+    notice = parts.uplink.read()
+    grid = Table(box=None, pad_edge=False)
+    for name in ("taken", "sent", "waiting", "round trip", "fleet has", "stored", "alerts"):
+        grid.add_column(name, justify="right", style="bold")
+    cells = [f"{status.samples:,}"]
+    if notice:
+        sent = decode_uplink(notice)
+        up = "" if sent.talking else " (no link)"
+        cells += [f"{sent.sent_rows:,} rows", f"{sent.waiting_rows:,}{up}"]
+        cells.append(f"{sent.round_trip_ms:.0f} ms")
+    else:
+        cells += ["-", "-", "-"]
+    if fleet is not None:
+        stored = (fleet.writer or {}).get("rows", 0)
+        alerts = sum(fleet.alerts_open.values())
+        cells += [f"{fleet.rows:,} rows", f"{stored:,} rows", str(alerts)]
+    else:
+        cells += ["starting", "-", "-"]
+    grid.add_row(*cells)
+    title = Text("the link is cut", "bold red") if cut else Text("site to fleet", "dim")
+    return Group(title, grid)

@@ -18,6 +18,8 @@ from tenhertz.devices import RegisterMap, load_map
 from tenhertz.errors import UserError
 from tenhertz.grid import DroopProduct, load_profile
 from tenhertz.grid.signals import recording_names
+from tenhertz.link.signature import parse_public
+from tenhertz.mqtt import Broker
 from tenhertz.toml import read_toml
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -128,6 +130,16 @@ class Store(_Table, frozen=True):
     sync: Literal["full", "normal"] = "full"  # full: what is committed survives a power cut
 
 
+class UplinkTable(Broker, frozen=True):
+    """[uplink]: the fleet's broker; without this table nothing leaves the site."""
+
+    fleet: str = ""  # the fleet's name, as in its own configuration
+    # How much of what may be under way is for rows that are not new.
+    backlog_share: Annotated[float, Meta(gt=0, le=1)] = 0.7
+    # Whose commands are obeyed: public keys by name, as 'tenhertz fleet key' prints them.
+    trusted_keys: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class SiteConfig(_Table, frozen=True):
     """A whole `site.toml`."""
 
@@ -140,6 +152,7 @@ class SiteConfig(_Table, frozen=True):
     gate: Gate = Gate()
     ring: Ring = Ring()
     store: Store = Store()
+    uplink: UplinkTable | None = None
 
 
 def load_config(path: Path) -> SiteConfig:
@@ -188,6 +201,26 @@ def _mistakes(config: SiteConfig) -> list[str]:
     mistakes += _frequency_mistakes(config.frequency)
     mistakes += _timing_mistakes(config)
     mistakes += _contract_mistakes(config)
+    if config.uplink is not None:
+        mistakes += _uplink_mistakes(config.uplink)
+    return mistakes
+
+
+def _uplink_mistakes(uplink: UplinkTable) -> list[str]:
+    mistakes = []
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", uplink.fleet):
+        mistakes.append(
+            f"uplink.fleet '{uplink.fleet}' must be the fleet's name: up to 63 letters, digits, "
+            "'.', '_' and '-'; change it"
+        )
+    for name, text in uplink.trusted_keys.items():
+        try:
+            parse_public(text)
+        except ValueError:
+            mistakes.append(
+                f"uplink.trusted_keys.{name} is not a public key; copy what 'tenhertz fleet key' "
+                "printed"
+            )
     return mistakes
 
 

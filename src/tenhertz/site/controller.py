@@ -15,7 +15,7 @@ from tenhertz.grid.allocation import share
 from tenhertz.site.config import SiteConfig
 from tenhertz.site.frequency import Answer
 from tenhertz.site.gate import Freshness
-from tenhertz.site.mailbox import Message, PowerWish, TestFrequency
+from tenhertz.site.mailbox import ContractsPart, Message, PowerWish, TestFrequency
 from tenhertz.site.proposal import Decision, Proposal, Reason, decide
 from tenhertz.site.reserve import ReserveDesk
 
@@ -77,6 +77,9 @@ class Controller:
     def hear(self, messages: Sequence[Message], utc_ns: int) -> None:
         """Take what the outside asks; what is too old is dropped and counted."""
         for message in messages:
+            if isinstance(message, ContractsPart):
+                self._desk.hear(message)
+                continue
             wanted = message.power_w if isinstance(message, PowerWish) else message.frequency_hz
             if not math.isfinite(wanted):
                 self.freshness.dropped += 1

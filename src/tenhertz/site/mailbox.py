@@ -46,7 +46,46 @@ class TestFrequency(msgspec.Struct, frozen=True, tag="test-frequency"):
     expires_ns: int
 
 
-Message = PowerWish | TestFrequency
+class ContractsPart(msgspec.Struct, frozen=True, tag="contracts"):
+    """Some of the reserve contracts that the fleet has sent. All parts together replace the last.
+
+    A contract is a product, W, and the UTC instants between which it holds.
+    """
+
+    generation: int  # the same for all parts
+    part: int
+    parts: int
+    contracts: tuple[tuple[str, float, int, int], ...]
+    issued_ns: int
+    expires_ns: int
+
+
+Message = PowerWish | TestFrequency | ContractsPart
+_CONTRACTS_A_PART = 8
+_CONTRACTS_LEASE_NS = 10_000_000_000
+# Half of the mailbox: the rest is for wishes.
+MOST_CONTRACTS = SLOTS // 2 * _CONTRACTS_A_PART
+
+
+def contract_parts(
+    contracts: list[tuple[str, float, int, int]], now_ns: int
+) -> list[ContractsPart]:
+    """Contracts as messages that fit; none at all is one message as well."""
+    cuts = range(0, max(len(contracts), 1), _CONTRACTS_A_PART)
+    expires_ns = now_ns + _CONTRACTS_LEASE_NS
+    return [
+        ContractsPart(
+            now_ns,
+            part,
+            len(cuts),
+            tuple(contracts[cut : cut + _CONTRACTS_A_PART]),
+            now_ns,
+            expires_ns,
+        )
+        for part, cut in enumerate(cuts)
+    ]
+
+
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(Message).decode
 
@@ -75,6 +114,8 @@ class Mailbox:
             UserError: the mailbox is full: the control process does not read.
         """
         body = _ENCODE(message)
+        if len(body) > SLOT_BYTES - 2:
+            raise UserError(f"a message of {len(body)} bytes does not fit; {SLOT_BYTES - 2} do")
         with self._alone():
             posted = self._words[_W_POSTED]
             if posted - self._words[_W_TAKEN] >= SLOTS:

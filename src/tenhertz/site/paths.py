@@ -29,6 +29,7 @@ class Parts(NamedTuple):
     control: Board
     gateway: Board
     parent: Board
+    uplink: Board
     mailbox: Mailbox
     folder: Path  # of all these, and of the locks
 
@@ -63,6 +64,7 @@ def open_parts(config: SiteConfig, *, create: bool) -> Parts:
         Board(folder / "control.board", board, create=create),
         Board(folder / "gateway.board", _BOARD_BYTES, create=create),
         Board(folder / "parent.board", _BOARD_BYTES, create=create),
+        Board(folder / "uplink.board", _BOARD_BYTES, create=create),
         Mailbox(folder / "mailbox", create=create),
         folder,
     )

@@ -6,6 +6,7 @@ Pure: time, frequency and state of charge come in, a proposal's numbers come out
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from tenhertz.grid import (
 )
 from tenhertz.grid.energy import EnergyRules, energy_rules, start_energy, step_energy
 from tenhertz.site.config import Contract, SiteConfig
+from tenhertz.site.mailbox import ContractsPart
 
 _SINCE_EVER_NS = 0
 _FOR_EVER_NS = 2**62
@@ -61,6 +63,22 @@ class ReserveDesk:
         self._ffr_state = start_ffr(0)
         if any(contract.product == "ffr" for contract in config.contract):
             self._ffr(0.0)  # a trigger that the profile does not have shows at start
+        self._config = config
+        self._parts: dict[int, ContractsPart] = {}
+
+    def hear(self, part: ContractsPart) -> None:
+        """Take contracts of the fleet; once all parts are there they replace those before.
+
+        Those in the configuration stay. Whoever sent them has checked the products.
+        """
+        if any(other.generation != part.generation for other in self._parts.values()):
+            self._parts.clear()
+        self._parts[part.part] = part
+        if len(self._parts) < part.parts:
+            return
+        sent = [contract for one in self._parts.values() for contract in one.contracts]
+        self._parts.clear()
+        self._hand_over.follow(schedule_from(self._config, sent))
 
     def owed(self, now_ns: int, utc_ns: int, frequency_hz: float, soc: float) -> Owed:
         """What is owed at this instant; without a frequency (NaN) no reserve is activated.
@@ -142,22 +160,24 @@ class ReserveDesk:
         return power_w
 
 
-def schedule_from(config: SiteConfig) -> Schedule:
-    """The contracts of a configuration as one plan; those of one product add up."""
+def schedule_from(config: SiteConfig, sent: Sequence[tuple[str, float, int, int]] = ()) -> Schedule:
+    """The contracts of a configuration, and those that were sent (product, W, start and end), as
+    one plan; those of one product add up.
+    """
+    spans: list[tuple[int, int, str, float]] = [
+        (*_span(c), c.product, c.capacity_kw * 1000) for c in config.contract
+    ]
+    spans += [(start_ns, end_ns, product, watts) for product, watts, start_ns, end_ns in sent]
     edges = {_SINCE_EVER_NS, _FOR_EVER_NS}
-    spans = []
-    for contract in config.contract:
-        start_ns, end_ns = _span(contract)
+    for start_ns, end_ns, _, _ in spans:
         edges |= {start_ns, end_ns}
-        spans.append((start_ns, end_ns, contract))
     cuts = sorted(edges)
     entries = []
     for start_ns, end_ns in pairwise(cuts):
         capacities: dict[str, float] = {}
-        for first, last, contract in spans:
+        for first, last, product, watts in spans:
             if first <= start_ns and end_ns <= last:
-                watts = contract.capacity_kw * 1000
-                capacities[contract.product] = capacities.get(contract.product, 0.0) + watts
+                capacities[product] = capacities.get(product, 0.0) + watts
         entries.append(PlanEntry(start_ns, end_ns, capacities, config.reserves.baseline_kw * 1000))
     return schedule_of(entries)
 

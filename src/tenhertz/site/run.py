@@ -43,6 +43,7 @@ from tenhertz.supervise import (
 # Both children together stop within the two seconds that a clean stop may take.
 _STOP_CONTROL_S = 1.2
 _STOP_GATEWAY_S = 1.9
+_STOP_UPLINK_S = 1.5
 _WATCH_EVERY_S = 0.2
 # A control process beats with every tick; one that has not for this long is being watched.
 _BEAT_S = 0.4
@@ -60,28 +61,40 @@ class SiteProcess:
         self._notifier = Notifier()
         self._beats_before = 0
         arguments = [str(config_path)]
+        children = [
+            ChildSpec(
+                name="gateway",
+                start=process_child(
+                    [sys.executable, "-m", "tenhertz.site.gateway", *arguments], says_ready=True
+                ),
+                stop_timeout_s=_STOP_GATEWAY_S,
+                alive=lambda: self._beating(parts.gateway.heartbeat[1], _GATEWAY_PATIENCE_S),
+            ),
+            ChildSpec(
+                name="control",
+                start=process_child(
+                    [sys.executable, "-m", "tenhertz.site.control", *arguments], says_ready=True
+                ),
+                stop_timeout_s=_STOP_CONTROL_S,
+                on_exit=self._control_died,
+                alive=lambda: self._beating(parts.control.heartbeat[1], _BEAT_S),
+                alive_patience_s=config.control.hung_after_ms / 1000 - _BEAT_S,
+            ),
+        ]
+        if config.uplink is not None:
+            children.append(
+                ChildSpec(
+                    name="uplink",
+                    start=process_child(
+                        [sys.executable, "-m", "tenhertz.site.uplink", *arguments], says_ready=True
+                    ),
+                    stop_timeout_s=_STOP_UPLINK_S,
+                    alive=lambda: self._beating(parts.uplink.heartbeat[1], _GATEWAY_PATIENCE_S),
+                )
+            )
         self._tree = Supervisor(
             config.site.name,
-            [
-                ChildSpec(
-                    name="gateway",
-                    start=process_child(
-                        [sys.executable, "-m", "tenhertz.site.gateway", *arguments], says_ready=True
-                    ),
-                    stop_timeout_s=_STOP_GATEWAY_S,
-                    alive=lambda: self._beating(parts.gateway.heartbeat[1], _GATEWAY_PATIENCE_S),
-                ),
-                ChildSpec(
-                    name="control",
-                    start=process_child(
-                        [sys.executable, "-m", "tenhertz.site.control", *arguments], says_ready=True
-                    ),
-                    stop_timeout_s=_STOP_CONTROL_S,
-                    on_exit=self._control_died,
-                    alive=lambda: self._beating(parts.control.heartbeat[1], _BEAT_S),
-                    alive_patience_s=config.control.hung_after_ms / 1000 - _BEAT_S,
-                ),
-            ],
+            children,
             strategy=Strategy.ONE_FOR_ONE,
             intensity=Intensity(restarts=30, within_s=60.0),
             backoff=BackOff(first_s=0.0, second_s=0.2, max_s=5.0, stable_s=30.0),
@@ -123,6 +136,7 @@ class SiteProcess:
         die_with_parent()
         now_ns = time.monotonic_ns()
         self._parts.gateway.beat(now_ns)
+        self._parts.uplink.beat(now_ns)
         self._parts.control.beat(now_ns)
         self._beats_before = self._parts.control.heartbeat[0]
         watch = loop.create_task(self._watch(stop))

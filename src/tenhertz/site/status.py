@@ -78,6 +78,29 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     database_mb: float
 
 
+class UplinkStatus(msgspec.Struct, frozen=True):
+    """The uplink process; the counts are since it began."""
+
+    pid: int
+    at_ns: int  # UTC
+    connected: bool  # to the broker
+    talking: bool  # the fleet has answered
+    trouble: str  # why nothing can be sent; empty when all is well
+    waiting_rows: int  # that the fleet does not hold yet
+    sent_rows: int
+    sent_bytes: int
+    held_rows: int  # that the fleet has newly confirmed
+    resent_rows: int
+    gone_rows: int  # told as lost
+    births: int
+    round_trip_ms: float  # until the fleet confirms
+    window_bytes: int
+    commands_accepted: int
+    commands_refused: int
+    commands_forged: int
+    broken_messages: int
+
+
 class ParentStatus(msgspec.Struct, frozen=True):
     """The parent process."""
 
@@ -88,4 +111,5 @@ class ParentStatus(msgspec.Struct, frozen=True):
 ENCODE = msgspec.msgpack.Encoder().encode
 decode_control = msgspec.msgpack.Decoder(ControlStatus).decode
 decode_gateway = msgspec.msgpack.Decoder(GatewayStatus).decode
+decode_uplink = msgspec.msgpack.Decoder(UplinkStatus).decode
 decode_parent = msgspec.msgpack.Decoder(ParentStatus).decode

@@ -134,3 +134,7 @@ def serve(path: Path) -> int:
         ) from error
     with held(folder / "parent.lock", f"fleet server '{config.fleet.server}'"):
         return uvloop.run(FleetServer(config, path.resolve()).run())
+
+
+if __name__ == "__main__":
+    sys.exit(serve(Path(sys.argv[1])))

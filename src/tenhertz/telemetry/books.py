@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from tenhertz.link import Intervals
+from tenhertz.link import Intervals, Kind
 from tenhertz.link.decode import Dictionary
+from tenhertz.link.schema_pb2 import Birth
 from tenhertz.store.account import ENCODE, Account, account_key, decode_account
 
 # A source that restarts with another dictionary may still have batches of the one before under way.
 DICTIONARIES_KEPT = 4
+_KINDS = frozenset(int(kind) for kind in Kind)
 
 Key = tuple[str, int, int]  # source, stream, kind
 
@@ -60,6 +62,7 @@ class Books:
 
     def __init__(self) -> None:
         self.accounts: dict[Key, Book] = {}
+        self._streams: dict[tuple[str, int], list[tuple[int, Book]]] = {}
         self._dictionaries: dict[str, dict[int, tuple[Dictionary, bytes]]] = {}
         self._changed: set[str] = set()
         self._keys: dict[str, Key] = {}
@@ -71,16 +74,18 @@ class Books:
         key = (source, stream, kind)
         book = self.accounts.get(key)
         if book is None:
-            book = self.accounts[key] = Book(Account(source, stream, kind))
+            book = self._put(Account(source, stream, kind))
+        return book
+
+    def _put(self, account: Account) -> Book:
+        key = (account.source, account.stream, account.kind)
+        book = self.accounts[key] = Book(account)
+        self._streams.setdefault(key[:2], []).append((account.kind, book))
         return book
 
     def of_stream(self, source: str, stream: int) -> list[tuple[int, Book]]:
         """The accounts of a stream by kind."""
-        return [
-            (kind, book)
-            for (name, number, kind), book in self.accounts.items()
-            if name == source and number == stream
-        ]
+        return self._streams.get((source, stream), [])
 
     def hold(self, key: Key, parts: Iterable[tuple[int, int]], head: int) -> Book:
         """Note rows as taken in."""
@@ -103,6 +108,17 @@ class Books:
         book.settled.add(first, end)
         self._touch(key)
         return True
+
+    def hear(self, birth: Birth, dictionary: Dictionary) -> bool:
+        """Note what a birth tells: its dictionary and how far it has numbered; False if known."""
+        news = self.learn(birth.source, birth.dictionary, dictionary)
+        for head in birth.heads:
+            key = (birth.source, birth.stream, int(head.kind))
+            book = self.accounts.get(key)
+            if head.kind in _KINDS and head.next > (book.account.head if book else 1):
+                self.hold(key, (), head.next)
+                news = True
+        return news
 
     def _touch(self, key: Key) -> None:
         name = account_key(*key)
@@ -155,9 +171,8 @@ class Books:
         for name, body in state.items():
             if name.startswith("account/"):
                 account = decode_account(body)
-                key = (account.source, account.stream, account.kind)
-                books.accounts[key] = Book(account)
-                books._keys[name] = key
+                books._put(account)
+                books._keys[name] = (account.source, account.stream, account.kind)
             elif name.startswith("dictionary/"):
                 source = name.removeprefix("dictionary/")
                 for item in msgspec.msgpack.decode(body, type=list[bytes]):

@@ -135,6 +135,8 @@ class Intake:
         self, birth: Birth, data: bytes, received_ns: int, room: Callable[[int], bool]
     ) -> Taken:
         dictionary = read_dictionary(birth)
+        if any(head.next >= 1 << 62 for head in birth.heads):
+            raise Malformed("sequence")
         if not room(len(data)):
             self.counts.refused += 1
             return Taken()
@@ -144,11 +146,8 @@ class Intake:
         for kind in Kind:  # whoever begins anew may have set its clock
             self._newest.pop((source, kind), None)
         taken = Taken(told=(source, birth.stream), session=True)
-        if self.books.learn(source, birth.dictionary, dictionary):
+        if self.books.hear(birth, dictionary):
             taken.entry = ENCODE_ENTRY(Entry(source, received_ns, data))
-        for head in birth.heads:
-            if head.kind in _KINDS:
-                self.books.hold((source, birth.stream, head.kind), (), head.next)
         return taken
 
     def _death(self, death: Death) -> Taken:

@@ -193,7 +193,7 @@ def _replay(books: Books, body: bytes) -> None:
         batch = message.batch
         books.hold((entry.source, batch.stream, int(batch.kind)), entry.parts, batch.head)
     elif what == "birth":
-        books.learn(entry.source, message.birth.dictionary, read_dictionary(message.birth))
+        books.hear(message.birth, read_dictionary(message.birth))
     elif what == "gone":
         gone = message.gone
         key = (entry.source, gone.stream, int(gone.kind))

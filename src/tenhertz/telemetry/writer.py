@@ -187,8 +187,7 @@ class Writer:
         if what == "batch":
             self._add_batch(message.batch, entry)
         elif what == "birth":
-            birth = message.birth
-            self._books.learn(entry.source, birth.dictionary, read_dictionary(birth))
+            self._books.hear(message.birth, read_dictionary(message.birth))
         elif what == "gone":
             gone = message.gone
             key = (entry.source, gone.stream, int(gone.kind))

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from tenhertz import __version__
-from tenhertz.cli import sim, site
+from tenhertz.cli import fleet, sim, site
 from tenhertz.cli.demo import demo
 from tenhertz.errors import UserError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("demo", epilog="Example: tenhertz demo --headless --duration 30 --json")(demo)
 app.add_typer(site.app, name="site")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(sim.app, name="sim")
 
 

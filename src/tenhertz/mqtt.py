@@ -24,7 +24,7 @@ from tenhertz.errors import UserError
 
 _KEEPALIVE_S = 20
 _CONNECT_TIMEOUT_S = 15.0
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 _NEVER_BY_ITSELF = -2  # gmqtt reconnects on its own for -1 and for any count that is not used up
 
 

@@ -10,12 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from tenhertz.cli.demo_fleet import FleetResult
 from tenhertz.cli.demo_result import DemoResult, read_result
 from tenhertz.site.status import Spread
 from tenhertz.store import SampleRow, SiteStore, TickRow
 
+FLEET = FleetResult(0, 0, 0, None, 0)
 PERIOD_NS = 100_000_000
 T0 = 1_800_000_000_000_000_000
 
@@ -48,6 +51,7 @@ def result(path: Path, taken: int) -> DemoResult:
         profile="nordic-1.1",
         restarts=0,
         duration_s=10.0,
+        fleet=FleetResult(taken, 0, 0, None, 0),
     )
 
 
@@ -72,9 +76,27 @@ def test_a_sample_that_was_taken_and_is_not_stored_shows(tmp_path: Path) -> None
 
 
 def test_nothing_taken_is_no_success() -> None:
-    nothing = DemoResult(1, 1.0, 0, 0, 0, Spread(0, 0, 0, 0), None, None, 0, 0, 0)
+    nothing = DemoResult(1, 1.0, 0, 0, 0, Spread(0, 0, 0, 0), None, None, 0, 0, 0, FLEET)
 
     assert not nothing.complete
+
+
+@pytest.mark.parametrize(
+    ("fleet", "complete"),
+    [
+        (FleetResult(100, 0, 0, None, 0), True),
+        (FleetResult(90, 0, 10, None, 0), True),
+        (FleetResult(90, 0, 9, None, 0), False),
+        (FleetResult(101, 1, 0, None, 0), False),
+    ],
+)
+def test_every_sample_is_accounted_for_in_the_fleet_once(
+    tmp_path: Path, fleet: FleetResult, complete: bool
+) -> None:
+    found = result(store(tmp_path, [sample(n) for n in range(1, 101)], [tick(100)]), taken=100)
+    found = msgspec.structs.replace(found, fleet=fleet)
+
+    assert found.complete is complete
 
 
 def pids(folder: Path, part: str) -> list[int]:
@@ -101,24 +123,40 @@ def wait_for(folder: Path, part: str, but: int = 0) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.interop
+@pytest.mark.timeout(120)
 def test_every_sample_is_stored_although_each_process_is_killed(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "tenhertz", "demo", "--headless", "--json", "--units", "3"]
     demo = subprocess.Popen(
-        [*words, "--duration", "12", "--keep", str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [*words, "--duration", "24", "--outage", "3", "--keep", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
-        for part in ("tenhertz.site.control", "tenhertz.site.gateway", "tenhertz site run"):
-            pid = wait_for(tmp_path, part)
+        for part in (
+            "tenhertz.site.control",
+            "tenhertz.site.gateway",
+            "tenhertz site run",
+            "tenhertz.site.uplink",
+            "tenhertz.telemetry.ingest",
+            "tenhertz.telemetry.writer",
+            "mosquitto",
+            "tenhertz.telemetry.serve",
+        ):
+            wait_for(tmp_path, part)
             time.sleep(2.0)  # let it live for a while: what is tested is a running site
+            pid = wait_for(tmp_path, part)  # another one where its parent was killed before
             os.kill(pid, signal.SIGKILL)
             wait_for(tmp_path, "tenhertz.site.control", but=pid)
-        told = json.loads(demo.communicate(timeout=40)[0])
+        told = json.loads(demo.communicate(timeout=55)[0])
     finally:
         demo.kill()
 
     assert demo.returncode == 0
     assert told["samples"] == told["stored_rows"] > 0
-    assert told["restarts"] >= 3
+    assert told["restarts"] >= 6  # those within the fleet server are its own
+    assert told["fleet"]["samples_stored"] == told["samples"]
+    assert told["fleet"]["duplicates"] == told["fleet"]["reported_lost"] == 0
     assert {"units", "expected_samples", "missed_ticks", "max_response_error_kw"} <= told.keys()
     assert told["spacing_ms"].keys() == {"p50", "p99", "p999", "max"}
     assert not pids(tmp_path, "tenhertz.site")

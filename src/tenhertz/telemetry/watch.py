@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from tenhertz.link import Kind
 from tenhertz.link.frame import Frame
-from tenhertz.telemetry.alerts import AlertBook
+from tenhertz.telemetry.alerts import ActiveRule, AlertBook
 from tenhertz.telemetry.config import FleetConfig, data_dir
 from tenhertz.telemetry.lag import LagHistogram
+from tenhertz.telemetry.notices import names_of
 from tenhertz.telemetry.rules import Change, RuleEngine, RuleSet, load_rules
 
 _MOST_WAITING = 10_000
@@ -48,6 +50,10 @@ class Watch:
             if source.rules
         }
         self._engines: dict[str, RuleEngine | None] = {}
+        # What was raised before this process began, until its source is heard again.
+        self._raised: dict[str, list[ActiveRule]] = {}
+        # The packs that each gateway has named: one that never sends is missing, too.
+        self._expected: dict[str, tuple[str, ...]] = {}
         self._waiting: queue.Queue[tuple[list[Change], int] | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._keep, name="alerts", daemon=True)
         self._log = structlog.get_logger("alerts")
@@ -57,7 +63,15 @@ class Watch:
         self.trouble = ""
 
     def start(self) -> None:
-        """Start keeping."""
+        """Start keeping; goes on from the alerts that are open."""
+        try:
+            book = AlertBook(self._file)
+            book.outbox.enlist(names_of(self._config))
+            for active in book.active():
+                self._raised.setdefault(active.source, []).append(active)
+            book.close()
+        except (sqlite3.Error, OSError) as error:
+            self._note(str(error))
         self._thread.start()
 
     def close(self) -> None:
@@ -67,8 +81,11 @@ class Watch:
 
     def look(self, frame: Frame, now_ns: int) -> None:
         """Look at live rows; never waits."""
-        engine = self._engine(frame.source)
+        engine = self._engine(frame.source, now_ns)
         if engine is not None:
+            if frame.kind is Kind.CELL and self._expected.get(frame.source) is not frame.entities:
+                self._expected[frame.source] = frame.entities
+                engine.expect(frame.kind, frame.entities, now_ns)
             changes = engine.look(frame, now_ns)
             if changes:
                 self._take(changes, now_ns)
@@ -81,14 +98,22 @@ class Watch:
                 if changes:
                     self._take(changes, now_ns)
 
-    def _engine(self, source: str) -> RuleEngine | None:
+    def _engine(self, source: str, now_ns: int) -> RuleEngine | None:
         if source not in self._engines:
             found = self._config.source_of(source)
             rules = self._rules.get(found.match) if found else None
-            self._engines[source] = RuleEngine(rules, source) if rules is not None else None
+            engine = RuleEngine(rules, source) if rules is not None else None
+            self._engines[source] = engine
+            before = self._raised.pop(source, [])
+            if engine is not None and before:
+                # What still holds is not raised, nor its stop ordered, a second time.
+                active = ((a.entity, a.rule, a.family, a.level) for a in before)
+                self._take(engine.resume(active, now_ns), now_ns)
         return self._engines[source]
 
     def _take(self, changes: list[Change], now_ns: int) -> None:
+        if not changes:
+            return
         for change in changes:
             raised = change.kind == "raised"
             if raised and change.stop:

@@ -208,7 +208,7 @@ def test_sql_sees_every_kind_and_each_cell(call: Call, config: Path) -> None:
     query = "SELECT * EXCLUDE (time_ns) FROM battery_telemetry ORDER BY time, cell_id LIMIT 4"
     first, _, third, fourth = ask(call, config, query)
     assert first == {
-        "time": "2027-01-15 08:00:00",
+        "time": "2027-01-15T08:00:00",
         "pack_id": "site-1/p1",
         "cell_id": 1,
         "voltage": 3.25,

@@ -15,10 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tenhertz.errors import UserError
 from tenhertz.lock import held, is_held
-from tenhertz.store import StoreTrouble
 from tenhertz.store.embedded.backup import (
     Manifest,
-    NotABackup,
     copy_database,
     copy_store,
     is_empty,
@@ -45,12 +43,24 @@ def make_backup(config: FleetConfig, path: Path, folder: Path, now_ns: int) -> M
 
     Raises:
         UserError: the folder is not empty, or a program is lacking.
-        StoreTrouble: something cannot be read or written now.
+        StoreTrouble: something cannot be read or written now; the folder is left empty.
     """
-    place = data_dir(config, path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; name one that is new or empty")
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _made(config, path, folder, now_ns)
+    except BaseException:  # half a backup would only stand in the way of the next
+        for part in folder.iterdir():
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+        raise
+
+
+def _made(config: FleetConfig, path: Path, folder: Path, now_ns: int) -> Manifest:
+    place = data_dir(config, path)
     with progress_of("copying") as progress:
         if config.store.kind == "embedded":
             (folder / _STORE).mkdir()
@@ -182,6 +192,3 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if shown:
             bar.stop()
-
-
-__all__ = ["NotABackup", "Restored", "StoreTrouble", "make_backup", "put_back"]

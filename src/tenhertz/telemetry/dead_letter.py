@@ -52,18 +52,25 @@ class DeadLetters:
     def write(self, position: int, letters: list[Letter]) -> None:
         """Write the letters of the commit that begins with a record of the spool, durably.
 
+        Without any, those of an earlier try at this commit are removed: it held more records, and
+        what it told of them belongs to a later commit now.
+
         Raises:
             StoreTrouble: nothing was written.
         """
         path = self._folder / f"{position:020}.jsonl"
         beside = path.with_suffix(".new")
         try:
+            if not letters:
+                path.unlink(missing_ok=True)
+                return
             self._folder.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as file:
                 file.writelines(_ENCODE(letter) + b"\n" for letter in letters)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
+            _sync_folder(self._folder)
         except OSError as error:
             beside.unlink(missing_ok=True)
             raise StoreTrouble(f"{path}: {error}") from error
@@ -81,6 +88,14 @@ class DeadLetters:
             file.unlink(missing_ok=True)
             self.removed += 1
             excess -= size
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def letters_of(frame: Frame, reasons: dict[str, Mask], blanks: tuple[Blanks, ...]) -> list[Letter]:

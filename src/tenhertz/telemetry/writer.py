@@ -230,8 +230,7 @@ class Writer:
     def _commit(self, reader: SpoolReader) -> None:
         began_s = time.monotonic()
         frames, letters = self._pile
-        if letters:
-            self._letters.write(self._pile_begin, letters)
+        self._letters.write(self._pile_begin, letters)
         self._store.commit(frames, self._books.changes(), self._pile_next - 1)
         self.commits += 1
         self.rows += sum(frame.rows for frame in frames)

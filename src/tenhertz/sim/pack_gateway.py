@@ -150,6 +150,7 @@ class Tally:
     gone_acked: int = 0
     resent: int = 0
     births: int = 0
+    faults: int = 0
     ack_s: list[float] = field(default_factory=list)  # a batch, from taking to acknowledgement
 
 
@@ -304,6 +305,7 @@ class PackGateway:
         self._order += 1
         kept.sent_s, kept.order = now_s, self._order
         if kept.body is not None:
+            self.tally.faults += self.fault_is_due
             self._batches += 1
             if kept.sendings:
                 self.tally.resent += kept.end - kept.first

@@ -310,6 +310,7 @@ class _Run:
             "rows_gone_acked": sum(tally.gone_acked for tally in tallies),
             "rows_waiting": sum(gateway.rows_waiting for gateway in gateways),
             "rows_resent": sum(tally.resent for tally in tallies),
+            "faults": sum(tally.faults for tally in tallies),
             "births": sum(tally.births for tally in tallies),
             "connections": sum(channel.connections for channel in self._channels),
             "beats_skipped": self._skipped,

@@ -6,7 +6,7 @@ as they ever did, and shrinks when they come later, because then it is our own b
 
 from __future__ import annotations
 
-_FIRST_BYTES = 16_384
+_FIRST_BYTES = 8_192
 _LEAST_BYTES = 4_096
 _MOST_BYTES = 1 << 20
 # The least delay is forgotten after this long, so that a link that became slower is believed.
@@ -60,9 +60,9 @@ class Pace:
         self.smooth_s += (took_s - self.smooth_s) / 8 if self.smooth_s else took_s
         if not self._least_s or took_s < self._least_s or now_ns > self._least_at_ns + _MEMORY_NS:
             self._least_s, self._least_at_ns = took_s, now_ns
-        if took_s < 1.5 * self._least_s + 0.3:
+        if took_s < 1.25 * self._least_s + 0.3:
             self.window_bytes = min(_MOST_BYTES, self.window_bytes + size)
-        elif took_s > 2.0 * self._least_s + 1.0:
+        elif took_s > 1.5 * self._least_s + 0.75:
             self._shrink(now_ns)
 
     def unanswered(self, now_ns: int) -> None:

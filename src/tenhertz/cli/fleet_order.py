@@ -159,7 +159,9 @@ def _command(site: str, reason: str) -> Command:
 
     # Signs with a meaning in topics would send it to others.
     if not site or any(sign in "/+#" or not sign.isprintable() for sign in site):
-        raise UserError(f"'{site}' cannot be a site: its name has no '/', '+' or '#'")
+        raise UserError(f"{site!r} cannot be a site: its name has no '/', '+' or '#'")
+    if not reason.isprintable():
+        raise UserError(f"--reason {reason!r}: write one line of plain text")
     now_ns = time.time_ns()
     return Command(
         version=VERSION,

@@ -3,7 +3,7 @@
 STAMP := .venv/.ready
 RUN := .venv/bin
 
-.PHONY: help setup demo test lint types imports bench docs pins audit build clean
+.PHONY: help setup demo test lint types imports bench docs schema pins audit build clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +13,8 @@ setup: $(STAMP)  ## create .venv with pinned, hash-checked requirements
 $(STAMP): requirements/dev.txt pyproject.toml scripts/setup
 	@sh scripts/setup
 
-demo: $(STAMP)  ## twelve simulated containers answer a real recording of the grid
+demo: $(STAMP)  ## a site of twelve simulated containers and its fleet server
+	@sh scripts/broker-setup
 	@$(RUN)/tenhertz demo
 
 test: $(STAMP)  ## lint, types, import rules, unit and interop tests
@@ -30,6 +31,9 @@ pins: $(STAMP)  ## resolve requirements/*.txt anew
 
 docs: $(STAMP)  ## the pages that are made from the code
 	@$(RUN)/python scripts/docs
+
+schema: $(STAMP)  ## the classes of the link's messages, from schema.proto
+	@sh scripts/schema
 
 audit: $(STAMP)  ## known vulnerabilities in the pins
 	@sh scripts/audit

@@ -140,6 +140,14 @@ class UplinkTable(Broker, frozen=True):
     trusted_keys: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class Metrics(_Table, frozen=True):
+    """[metrics]: pages for Prometheus and health checks; without this table there are none."""
+
+    listen: str = (
+        "127.0.0.1:9110"  # host:port; without TLS: beyond this machine put a proxy before it
+    )
+
+
 class SiteConfig(_Table, frozen=True):
     """A whole `site.toml`."""
 
@@ -153,6 +161,7 @@ class SiteConfig(_Table, frozen=True):
     ring: Ring = Ring()
     store: Store = Store()
     uplink: UplinkTable | None = None
+    metrics: Metrics | None = None
 
 
 def load_config(path: Path) -> SiteConfig:
@@ -203,6 +212,8 @@ def _mistakes(config: SiteConfig) -> list[str]:
     mistakes += _contract_mistakes(config)
     if config.uplink is not None:
         mistakes += _uplink_mistakes(config.uplink)
+    if config.metrics is not None:
+        mistakes += _metrics_mistakes(config.metrics)
     return mistakes
 
 
@@ -222,6 +233,13 @@ def _uplink_mistakes(uplink: UplinkTable) -> list[str]:
                 "printed"
             )
     return mistakes
+
+
+def _metrics_mistakes(metrics: Metrics) -> list[str]:
+    host, _, port = metrics.listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        return [f"metrics.listen '{metrics.listen}' must be host:port, such as 127.0.0.1:9110"]
+    return []
 
 
 def _device_mistakes(config: SiteConfig) -> list[str]:

@@ -19,9 +19,11 @@ from types import FrameType
 
 import structlog
 
+from tenhertz.errors import UserError
 from tenhertz.lock import held
 from tenhertz.log import set_up_log
 from tenhertz.site.config import SiteConfig, load_config
+from tenhertz.site.metrics import SiteMetrics, serve_metrics
 from tenhertz.site.paths import PREDECESSOR_S, Parts, data_dir, open_parts
 from tenhertz.site.record import SITE, Event, Sample, Tick, unpack, unpack_event
 from tenhertz.site.ring import Batch, Ring
@@ -265,6 +267,13 @@ def main(argv: list[str]) -> int:
     die_with_parent()
     # Two gateways would store the same records twice.
     with held(parts.folder / "gateway.lock", "the gateway process", PREDECESSOR_S):
+        if config.metrics is not None:
+            host, _, port = config.metrics.listen.rpartition(":")
+            metrics = SiteMetrics(parts, sends=config.uplink is not None)
+            try:
+                serve_metrics(host.strip("[]"), int(port), metrics)
+            except UserError as mistake:  # no reason to store nothing
+                structlog.get_logger("gateway").error(str(mistake))
         gateway.run()
     return 0
 

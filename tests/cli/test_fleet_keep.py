@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
-import uuid
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from tenhertz.telemetry.alerts import AlertBook
 from tenhertz.telemetry.config import load_fleet
 from tenhertz.telemetry.stores import open_store
 
-from ..store.postgres_server import ask, postgres_server  # noqa: F401
+from ..store.postgres_server import ask, running  # noqa: TID252
 from .fleet_server import BEGIN_NS, CONFIG, FOR_EVER, Call, fill, rows
 
 
@@ -216,35 +216,33 @@ def test_a_postgresql_store_goes_into_a_backup_and_another_database(
     config: Path,
     other: Path,
     tmp_path: Path,
-    postgres_server: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    programs = postgres_programs()
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    for path in (config, other):
-        name = f"fleet_{uuid.uuid4().hex}"
-        ask(postgres_server, f"CREATE DATABASE {name}")
-        url = postgres_server.replace("/postgres?", f"/{name}?")
-        (path.parent / "url").write_text(url)
-        path.write_text(CONFIG + '[store]\nkind = "postgresql"\nurl_file = "url"\n')
-        (path.parent / "var").mkdir()
-        store = open_store(load_fleet(path), path)
-        store.recover()
-        if path == config:
-            store.commit([rows(Kind.SAMPLE, 30)], {"key": b"value"}, 1)
-        store.close()
-    done = call("backup", config, tmp_path / "copy", "--json")
-    assert done.code == 0, done.err
-    done = call("restore", other, tmp_path / "copy")
-    assert done.code == 0, done.err
-    (row,) = json.loads(call("latest", other, "--json").out)["rows"]
-    assert row["number"] == 29
-    done = call("restore", other, tmp_path / "copy")
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "holds a store already" in done.err
-    (other.parent / "url").write_text("postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("PATH", f"{postgres_programs()}:{os.environ['PATH']}")
+    with tempfile.TemporaryDirectory(prefix="pg-") as short, running(Path(short)) as server:
+        for path in (config, other):
+            database = f"fleet_{path.parent.name}"
+            ask(server.get_uri(), f"CREATE DATABASE {database}")
+            url = server.get_uri().replace("/postgres?", f"/{database}?")
+            (path.parent / "url").write_text(url)
+            path.write_text(CONFIG + '[store]\nkind = "postgresql"\nurl_file = "url"\n')
+            (path.parent / "var").mkdir()
+            store = open_store(load_fleet(path), path)
+            store.recover()
+            if path == config:
+                store.commit([rows(Kind.SAMPLE, 30)], {"key": b"value"}, 1)
+            store.close()
+        done = call("backup", config, tmp_path / "copy", "--json")
+        assert done.code == 0, done.err
+        done = call("restore", other, tmp_path / "copy")
+        assert done.code == 0, done.err
+        (row,) = json.loads(call("latest", other, "--json").out)["rows"]
+        assert row["number"] == 29
+        done = call("restore", other, tmp_path / "copy")
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert "holds a store already" in done.err
     for words in (("latest",), ("backup", tmp_path / "second")):
-        done = call(words[0], other, *words[1:])
+        done = call(words[0], other, *words[1:])  # the server is gone
         assert (done.code, done.err.count("\n")) == (2, 1)
 
 

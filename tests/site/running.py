@@ -157,7 +157,7 @@ class RunningSite:
     def _posted(self, board, decode):
         try:
             notice = getattr(self.parts, board).read()
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # being made
             return None
         return decode(notice) if notice else None
 

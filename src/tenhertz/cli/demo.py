@@ -208,7 +208,7 @@ class _Run:
     def _parts(self) -> Parts | None:
         try:
             parts = open_parts(self._config, create=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # not made yet, or being made
             return None
         return parts if parts.control.read() else None
 

@@ -56,8 +56,8 @@ def open_parts(config: SiteConfig, *, create: bool) -> Parts:
     """
     folder = runtime_dir(config.site.name, config.site.runtime_dir)
     board = _BOARD_BYTES + _BOARD_BYTES_A_UNIT * len(config.unit)
-    if not create and not (folder / "control.board").exists():
-        raise FileNotFoundError(folder / "control.board")
+    if not create and not (folder / "mailbox").exists():  # the last that is made
+        raise FileNotFoundError(folder / "mailbox")
     return Parts(
         _ring(folder / "samples.ring", BODY_BYTES, ring_capacity(config), create=create),
         _ring(folder / "events.ring", EVENT_BYTES, EVENTS, create=create),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from itertools import pairwise
@@ -18,7 +17,7 @@ from tenhertz.link.frame import Frame
 from tenhertz.link.schema_pb2 import Ack, Batch, Birth, Downlink, Gone, Rebirth, SignedCommand
 from tenhertz.sim import wire
 from tenhertz.sim.pack_gateway import FULL, LATE_S, Bodies, Fault, Layout, PackGateway
-from tenhertz.sim.packs import PackOptions, run_packs
+from tenhertz.sim.packs import PackOptions
 
 AT_NS = 1_800_000_000_000_000_000
 STREAM = 2**63 + 5

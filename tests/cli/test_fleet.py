@@ -16,6 +16,7 @@ import msgspec
 import pytest
 import trustme
 
+from tenhertz.cli import fleet
 from tenhertz.link.signature import load_key, parse_public, public_text
 from tenhertz.lock import held
 from tenhertz.telemetry.pages import FleetStatus, Lag
@@ -182,7 +183,17 @@ def test_a_token_is_told_with_what_the_configuration_wants(call: Call) -> None:
     assert call("token").out != call("token").out
 
 
-@pytest.mark.parametrize(
+def test_a_site_box_without_the_fleets_libraries_is_told_what_to_install(
+    call: Call, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "find_spec", lambda name: None if name == "pyarrow" else name)
+    done = call("status", config)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "tenhertz[cloud]" in done.err
+    assert call("token").code == 0
+
+
+VERBS = pytest.mark.parametrize(
     "words",
     [
         ("status",),
@@ -198,9 +209,24 @@ def test_a_token_is_told_with_what_the_configuration_wants(call: Call) -> None:
     ],
     ids=lambda words: words[0],
 )
+
+
+@VERBS
 def test_a_configuration_that_is_not_there_is_one_sentence(
     call: Call, tmp_path: Path, words: tuple[object, ...]
 ) -> None:
     done = call(words[0], tmp_path / "none.toml", *words[1:])
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "none.toml" in done.err
+
+
+@VERBS
+def test_a_folder_that_is_none_is_one_sentence(
+    call: Call, config: Path, words: tuple[object, ...]
+) -> None:
+    (config.parent / "var").rmdir()
+    (config.parent / "var").write_text("not a folder")
+    done = call(words[0], config, *words[1:])
+    assert done.err.count("\n") <= 1
+    # Without a folder there is nothing to see; whoever wants to write or ask hears why not.
+    assert done.code == 2 or words[0] in ("alerts", "latest", "range", "gaps", "sql")

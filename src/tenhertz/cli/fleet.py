@@ -7,6 +7,7 @@ stand the verbs of the server itself and of its keys.
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +18,27 @@ from tenhertz.cli.fleet_keep import add_keeping
 from tenhertz.cli.fleet_look import add_looking
 from tenhertz.cli.fleet_order import add_ordering
 from tenhertz.cli.fleet_words import ConfigPath, Json
+from tenhertz.errors import UserError
 
 app = typer.Typer(
     help="Run a fleet server, look at it, back it up, command sites.", no_args_is_help=True
 )
+
+_NEEDED = ("duckdb", "grpc", "numpy", "pyarrow", "websockets")
+_ALWAYS_THERE = ("key", "token")
+
+
+@app.callback()
+def _fleet(context: typer.Context) -> None:
+    """Run a fleet server, look at it, back it up, command sites."""
+    if context.invoked_subcommand in _ALWAYS_THERE:
+        return
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            raise UserError(
+                f"'{name}' is not installed, which a fleet server needs: pip install "
+                "'tenhertz[cloud]'"
+            )
 
 
 @app.command(epilog="Example: tenhertz fleet serve fleet.toml")

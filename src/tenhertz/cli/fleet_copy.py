@@ -18,9 +18,11 @@ from tenhertz.lock import held, is_held
 from tenhertz.store.embedded.backup import (
     Manifest,
     copy_database,
+    copy_durably,
     copy_store,
     is_empty,
     link_or_copy,
+    sync,
     verified,
     write_manifest,
 )
@@ -116,14 +118,19 @@ def _put_back_embedded(place: Path, folder: Path, manifest: Manifest, now_ns: in
         )
     if coming.exists():  # of a restoration that was cut off
         shutil.rmtree(coming)
-    with progress_of("copying") as progress:
-        _copied(folder, manifest, coming, progress)
+    try:
+        with progress_of("copying") as progress:
+            _copied(folder, manifest, coming, progress)
+    except BaseException:
+        shutil.rmtree(coming, ignore_errors=True)
+        raise
     # The spool first: cut off after this, there is no store, and no server takes the wrong one.
     moved = _aside(place, now_ns)
     if store.exists():
         moved += [_moved(store, now_ns)]
     moved += _alerts_back(place, folder, now_ns)
     coming.rename(store)
+    sync(place)
     return Restored(manifest, moved)
 
 
@@ -138,9 +145,11 @@ def _copied(
         if target.suffix == ".parquet":
             link_or_copy(folder / file.path, target)
         else:  # it is written to later on
-            shutil.copyfile(folder / file.path, target)
+            copy_durably(folder / file.path, target)
         done += file.size
         progress(done, whole)
+    for place in (coming, *(path for path in coming.rglob("*") if path.is_dir())):
+        sync(place)
 
 
 def _alerts_back(place: Path, folder: Path, now_ns: int) -> list[str]:

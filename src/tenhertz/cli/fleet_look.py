@@ -259,3 +259,8 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except StoreTrouble as trouble:
         raise UserError(f"{path}: the store cannot be read now: {trouble}") from trouble
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"the store cannot be read: {where}{error.strerror or error}") from error
+    except UnicodeEncodeError as error:
+        raise UserError("names and queries are UTF-8 text; write them so") from error

@@ -34,8 +34,11 @@ def read_status(config: FleetConfig, path: Path) -> FleetStatus:
         UserError: it does not run here, or does not answer as it should.
     """
     folder, name = data_dir(config, path), config.fleet.server
-    if not is_held(folder / "ingest.lock"):
-        starting = is_held(folder / "parent.lock")
+    try:
+        listens, starting = (is_held(folder / f"{who}.lock") for who in ("ingest", "parent"))
+    except OSError as error:
+        raise UserError(f"{path}: fleet.data_dir {folder}: {error.strerror}") from error
+    if not listens:
         raise UserError(
             f"fleet server '{name}' is starting; ask again in a moment"
             if starting

@@ -127,10 +127,15 @@ def link_or_copy(origin: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        partial = target.with_name(f"{target.name}.partial")
-        shutil.copyfile(origin, partial)
-        _sync(partial)
-        partial.rename(target)
+        copy_durably(origin, target)
+
+
+def copy_durably(origin: Path, target: Path) -> None:
+    """A copy that is whole, or not there under its name."""
+    partial = target.with_name(f"{target.name}.partial")
+    shutil.copyfile(origin, partial)
+    sync(partial)
+    partial.rename(target)
 
 
 def copy_database(origin: Path, target: Path) -> None:
@@ -169,16 +174,16 @@ def write_manifest(
                 size += len(chunk)
                 progress(done + size, whole)
             done += size
-            _sync(path)
+            sync(path)
             files.append(File(path.relative_to(folder).as_posix(), size, digest.hexdigest()))
         for place in (path for path in folder.rglob("*") if path.is_dir()):
-            _sync(place)
+            sync(place)
         manifest = Manifest(_VERSION, store, made_ns, position, rows, files)
         partial = folder / f"{MANIFEST_FILE}.partial"
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-        _sync(partial)
+        sync(partial)
         partial.rename(folder / MANIFEST_FILE)
-        _sync(folder)
+        sync(folder)
     except OSError as error:
         raise StoreTrouble(f"{folder}: {error}") from error
     return manifest
@@ -248,7 +253,8 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -54,7 +54,10 @@ def select(folder: Path, query: str, most: int, *, memory_mb: int = 1024) -> Ans
         StoreTrouble: the store cannot be read now.
     """
     try:
+        query.encode()
         statements = duckdb.extract_statements(query)
+    except UnicodeEncodeError as error:
+        raise NotSql("the query is not UTF-8 text") from error
     except duckdb.Error as error:
         raise NotSql(_words(error)) from error
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

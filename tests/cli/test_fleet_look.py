@@ -7,13 +7,10 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tenhertz.cli.fleet_range import Asked, first_rows
 from tenhertz.link import Kind
 from tenhertz.store.account import ENCODE, Account, account_key
-from tenhertz.store.contract import Columns
 from tenhertz.store.embedded import EmbeddedStore
 from tenhertz.telemetry.alerts import AlertBook
 from tenhertz.telemetry.rules.change import Change
@@ -82,63 +79,6 @@ def test_csv_has_one_column_a_cell_and_nothing_for_what_is_absent(call: Call, co
     lines = list(csv.DictReader(done.out.splitlines()))
     assert [line["voltage_v_3"] for line in lines] == ["3.27", "3.27"]
     assert [line["current_a"] for line in lines] == ["", "0.001"]
-
-
-class Noted:
-    """A reader of a row each second, over some stretches of time, that notes what it is asked."""
-
-    def __init__(self, *stretches: tuple[int, int]) -> None:
-        self.stretches = stretches  # s
-        self.windows: list[tuple[int, int, int | None]] = []
-
-    def range(
-        self, kind: Kind, source: str, entity: str, start_ns: int, end_ns: int, every_ns: int | None
-    ) -> Columns:
-        self.windows.append((start_ns, end_ns, every_ns))
-        low, high = -(-start_ns // 10**9), -(-end_ns // 10**9)
-        parts = [np.arange(max(a, low), max(min(b, high), a, low)) for a, b in self.stretches]
-        time_ns = np.concatenate(parts).astype(np.int64) * 10**9
-        if every_ns is None:
-            return {"time_ns": time_ns}
-        step, rows = np.unique(time_ns // every_ns * every_ns, return_counts=True)
-        return {"time_ns": step, "rows": rows}
-
-
-DAY = 86_400
-EVERY = pytest.mark.parametrize("every_s", [None, 7, 60, 3601])
-
-
-def asked_for(end_s: int, every_s: int | None) -> Asked:
-    return Asked(Kind.CELL, "s", "e", 500, end_s * 10**9, every_s and every_s * 10**9)
-
-
-@EVERY
-def test_a_long_range_is_read_only_as_far_as_it_is_shown(every_s: int | None) -> None:
-    reader = Noted((0, 40 * DAY))
-    found = first_rows(reader, asked_for(40 * DAY, every_s), 500)["time_ns"]  # type: ignore[arg-type]
-    first = 1 if every_s is None else 0
-    assert found.tolist() == [n * (every_s or 1) * 10**9 for n in range(first, 500 + first)]
-    read = [window for window in reader.windows if window[2] == (every_s and every_s * 10**9)]
-    assert sum(end - start for start, end, _ in read) < 2 * 500 * (every_s or 8) * 10**9 + 7200e9
-
-
-@EVERY
-def test_windows_leave_nothing_out_and_tell_no_step_twice(every_s: int | None) -> None:
-    stretches = ((3599, 3601), (7 * DAY + 3, 7 * DAY + 7300), (7 * DAY + 10_799, 7 * DAY + 10_801))
-    whole = Noted(*stretches)
-    asked = asked_for(2000 * DAY, every_s)
-    expected = whole.range(*asked)
-    reader = Noted(*stretches)
-    found = first_rows(reader, asked, 1_000_000)  # type: ignore[arg-type]
-    for name, values in expected.items():
-        assert found[name].tolist() == values.tolist()
-    assert len(reader.windows) < 120  # years without rows cost little
-
-
-@EVERY
-def test_a_long_range_without_rows_is_empty(every_s: int | None) -> None:
-    reader = Noted((0, 0))
-    assert first_rows(reader, asked_for(2000 * DAY, every_s), 10)["time_ns"].size == 0  # type: ignore[arg-type]
 
 
 def test_gaps_name_their_cause(call: Call, config: Path) -> None:
@@ -240,6 +180,7 @@ def ask(call: Call, config: Path, query: str) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.slow
 def test_sql_sees_every_kind_and_each_cell(call: Call, config: Path) -> None:
     fill(config.parent, [rows(kind, 4) for kind in Kind])
     for kind in Kind:
@@ -259,6 +200,7 @@ def test_sql_sees_every_kind_and_each_cell(call: Call, config: Path) -> None:
     assert fourth["cell_id"] == 1
 
 
+@pytest.mark.slow
 def test_sql_reads_the_minutes_and_no_row_twice(call: Call, config: Path) -> None:
     store = EmbeddedStore(config.parent / "var" / "store", FOR_EVER)
     store.recover()
@@ -303,6 +245,20 @@ def test_sql_shows_so_many_rows_and_says_that_there_are_more(call: Call, config:
     assert "--limit" in done.err
     done = call("sql", config, "SELECT 1 AS a, 2 AS a", "--json")
     assert json.loads(done.out)["rows"] == [{"a": 1, "a_2": 2}]
+
+
+def test_sql_tells_values_of_any_type(call: Call, config: Path) -> None:
+    query = (
+        "SELECT 2::HUGEINT * 10000000000000000000 AS wide, [1.5, 'nan'::FLOAT] AS list, {'a': 1} AS"
+        " struct, MAP {1: 2} AS map, INTERVAL 1 DAY AS span, 'x'::BLOB AS bytes, 1.5::DECIMAL(3, 1)"
+        " AS exact, DATE '2027-01-15' AS day"
+    )
+    (row,) = ask(call, config, query)
+    assert row["wide"] == "20000000000000000000"
+    assert (row["list"], row["struct"], row["day"]) == ([1.5, None], {"a": 1}, "2027-01-15")
+    for form in ((), ("--csv",)):
+        done = call("sql", config, query, *form)
+        assert done.code == 0, done.err
 
 
 def test_sql_sends_a_user_of_postgresql_to_psql(call: Call, config: Path) -> None:

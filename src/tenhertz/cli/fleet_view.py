@@ -114,6 +114,8 @@ def _plain(value: Any) -> Any:
         value = float(str(value))
     elif isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)  # more than JSON's readers take
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from tenhertz.errors import UserError
-from tenhertz.link import Kind, topic
+from tenhertz.link import Intervals, Kind, subscription, topic
 from tenhertz.link.decode import decode_batch, read_dictionary, read_uplink
 from tenhertz.link.frame import Frame
 from tenhertz.link.schema_pb2 import Ack, Batch, Birth, Downlink, Gone, Rebirth, SignedCommand
+from tenhertz.mqtt import Broker, Link
 from tenhertz.sim import wire
+from tenhertz.sim.commands import app
 from tenhertz.sim.pack_gateway import FULL, LATE_S, Bodies, Fault, Layout, PackGateway
-from tenhertz.sim.packs import PackOptions
+from tenhertz.sim.packs import PackOptions, run_packs
 
 AT_NS = 1_800_000_000_000_000_000
 STREAM = 2**63 + 5
@@ -380,3 +391,108 @@ def test_without_numpy_it_says_what_to_install() -> None:
         [sys.executable, "-c", WITHOUT_NUMPY], capture_output=True, text=True, timeout=30
     )
     assert "pip install 'tenhertz[cloud]'" in found.stdout, found.stderr
+
+
+def test_the_verb_helps_with_an_example() -> None:
+    shown = CliRunner().invoke(app, ["packs", "--help"])
+    assert shown.exit_code == 0
+    assert "Example: tenhertz sim packs" in shown.output
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    program = shutil.which("mosquitto", path=os.defpath + ":/usr/sbin:/usr/local/sbin")
+    if program is None:
+        pytest.skip("Mosquitto is not installed")
+    port = free_port()
+    conf = tmp_path / "mosquitto.conf"
+    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
+    process = subprocess.Popen([program, "-c", conf], stderr=subprocess.DEVNULL)
+    try:
+        until_s = time.monotonic() + 10
+        while not listens(port):
+            assert time.monotonic() < until_s, "the broker does not listen"
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+class SmallFleet:
+    """Takes every batch and acknowledges it at once, with the link's own code."""
+
+    def __init__(self, port: int) -> None:
+        self.held: dict[str, Intervals] = {}
+        self.deaths = 0
+        self.up = asyncio.Event()
+        self.link = Link(
+            Broker(port=port),
+            "small-fleet",
+            beside=Path(),
+            subscriptions=[subscription("demo", "up")],
+            on_message=self._take,
+            on_up=self.up.set,
+        )
+
+    def _take(self, name: str, data: bytes) -> None:
+        message = read_uplink(data)
+        self.deaths += message.HasField("death")
+        if not message.HasField("batch"):
+            return
+        batch = message.batch
+        held = self.held.setdefault(batch.source, Intervals())
+        held.add(batch.first, batch.first + batch.rows)
+        answer = acknowledgement(*held.bounds, stream=batch.stream)
+        self.link.publish(topic("demo", batch.source, "down"), answer, qos=0)
+
+
+async def reported(port: int, *options: str) -> tuple[dict[str, float], SmallFleet]:
+    """What the simulator says in the end, and what arrived of it."""
+    fleet, stop = SmallFleet(port), asyncio.Event()
+    running = asyncio.ensure_future(fleet.link.run(stop))
+    words = ["-m", "tenhertz.sim", "packs", "--broker", f"127.0.0.1:{port}", "--fleet", "demo"]
+    async with asyncio.timeout(40):
+        await fleet.up.wait()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *words, *options, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+    stop.set()
+    await running
+    assert process.returncode == 0
+    found: dict[str, float] = json.loads(said)
+    return found, fleet
+
+
+@pytest.mark.interop
+@pytest.mark.slow
+@pytest.mark.parametrize("qos", ["0", "1"])
+def test_every_row_arrives_over_connections_that_break(broker: int, qos: str) -> None:
+    load = ("--packs", "40", "--cells", "2", "--gateways", "4", "--seconds", "2", "--rate-hz", "20")
+    options = ("--qos", qos, "--fault", "cut", "--fault-every", "2")
+    report, fleet = asyncio.run(reported(broker, *load, *options))
+    assert report["faults"] > 0
+    assert report["connections"] > 4
+    assert report["rows_taken"] == report["rows_acked"] == 40 * 20 * 2
+    assert [list(held) for held in fleet.held.values()] == [[(1, 401)]] * 4
+
+
+@pytest.mark.slow
+def test_without_a_broker_it_says_so() -> None:
+    options = PackOptions(broker=f"127.0.0.1:{free_port()}", fleet="demo", packs=1, gateways=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tenhertz.sim.packs._CONNECT_S", 0.2)
+        with pytest.raises(UserError, match="no MQTT broker answers at 127"):
+            run_packs(options)

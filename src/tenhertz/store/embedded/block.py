@@ -123,17 +123,21 @@ def merged(blocks: Sequence[Block]) -> list[Block]:
 
 
 def _merged(blocks: list[Block]) -> Block:
-    names: list[Name] = []
-    parts = []
-    for block in blocks:
-        parts.append(block.name + np.int32(len(names)))
-        names.extend(block.names)
-    name, kept = _distinct(np.concatenate(parts), names)
-    columns = {
-        key: np.concatenate([block.columns[key] for block in blocks]) for key in blocks[0].columns
-    }
+    if len(blocks) == 1:  # its names are distinct already
+        names, name, columns = blocks[0].names, blocks[0].name, blocks[0].columns
+    else:
+        joined: list[Name] = []
+        parts = []
+        for block in blocks:
+            parts.append(block.name + np.int32(len(joined)))
+            joined.extend(block.names)
+        name, names = _distinct(np.concatenate(parts), joined)
+        columns = {
+            key: np.concatenate([block.columns[key] for block in blocks])
+            for key in blocks[0].columns
+        }
     order = np.lexsort((columns["time_ns"], name))
-    return Block(kept, name[order], {key: column[order] for key, column in columns.items()})
+    return Block(names, name[order], {key: column[order] for key, column in columns.items()})
 
 
 # -- Arrow ------------------------------------------------------------------------------------

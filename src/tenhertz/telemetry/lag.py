@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 _LOWEST_MS = 0.1
 _GROWTH = math.log(1.02)
-_BINS = 1200  # up to about 35 minutes
+_BINS = 1200  # up to about 24 days
 
 
 class LagHistogram:

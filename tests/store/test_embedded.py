@@ -53,6 +53,15 @@ def test_a_store_that_has_not_begun_is_empty(tmp_path: Path) -> None:
     assert reader.gaps() == []
 
 
+def test_a_store_that_is_being_made_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.sqlite").touch()
+    reader = EmbeddedReader(tmp_path)
+    assert reader.state() == (0, {})
+    EmbeddedStore(tmp_path, FOR_EVER).recover()
+    EmbeddedStore(tmp_path, FOR_EVER).recover()
+    assert reader.state() == (0, {})
+
+
 def rows(folder: Path) -> int:
     reader = EmbeddedReader(folder)
     return sum(

@@ -94,8 +94,15 @@ class Catalogue:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         if version < SCHEMA_VERSION:
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            # As one: a reader that comes between sees no store, not half of one.
+            version_is = f"PRAGMA user_version = {SCHEMA_VERSION};"
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {version_is} COMMIT")
+
+    @property
+    def begun(self) -> bool:
+        """Whether its writer has made it."""
+        with self._reading():
+            return bool(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""

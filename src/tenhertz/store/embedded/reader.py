@@ -48,7 +48,11 @@ class EmbeddedReader:
 
     def _opened(self) -> Catalogue | None:
         if self._catalogue is None and (self._folder / CATALOGUE_FILE).exists():
-            self._catalogue = Catalogue(self._folder, writable=False)
+            catalogue = Catalogue(self._folder, writable=False)
+            if not catalogue.begun:
+                catalogue.close()
+                return None
+            self._catalogue = catalogue
         return self._catalogue
 
     def state(self) -> Recovered:

@@ -19,7 +19,7 @@ class CellFrames:
     def __init__(self, packs: int, *, begin_ns: int, period_ns: int = _PERIOD_NS) -> None:
         random = np.random.default_rng(1)
         self.packs = packs
-        self._period_ns = period_ns
+        self.period_ns = period_ns
         self._at_ns = begin_ns
         self._instant = 0
         self._bounds = [packs * number // GATEWAYS for number in range(GATEWAYS + 1)]
@@ -55,7 +55,7 @@ class CellFrames:
             variant = min(place, 2 * _VARIANTS - 1 - place)
             made += [self._frame(number, variant) for number in range(GATEWAYS)]
             self._instant += 1
-            self._at_ns += self._period_ns
+            self._at_ns += self.period_ns
         return made
 
     def _frame(self, number: int, variant: int) -> Frame:

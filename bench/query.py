@@ -129,8 +129,10 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         return len(reader.latest(Kind.CELL)["time_ns"])
 
     def peer_latest() -> int:
-        start = {"files": files, "start": frames.at_ns - _MINUTE_NS}
-        return len(peer.execute(_LATEST, start).fetchnumpy()["at_ns"])
+        # With few rows the last instant is longer ago than a minute.
+        start_ns = frames.at_ns - max(_MINUTE_NS, 2 * frames.period_ns)
+        which = {"files": files, "start": start_ns}
+        return len(peer.execute(_LATEST, which).fetchnumpy()["at_ns"])
 
     def hour() -> int:
         found = reader.range(Kind.CELL, *anyone(), begin_ns, begin_ns + _HOUR_NS, _MINUTE_NS)

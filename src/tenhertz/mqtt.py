@@ -8,6 +8,7 @@ themselves. Publishing never waits: it says no when the connection is down or it
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import random
@@ -159,13 +160,7 @@ class Link:
         if self._broker.username:
             client.set_auth_credentials(self._broker.username, self._password())
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                await client.connect(
-                    self._broker.host,
-                    self._broker.port or (8883 if context else 1883),
-                    ssl=context or False,
-                    keepalive=_KEEPALIVE_S,
-                )
+            await self._connect(client, context, lost)
         except (OSError, TimeoutError, MQTTConnectError, asyncio.IncompleteReadError) as error:
             await self._end(client)
             return f"no connection to {self._broker.host}: {_words(error)}"
@@ -184,6 +179,32 @@ class Link:
         if broke and self._on_down is not None:
             self._on_down("the connection broke")
         return None
+
+    async def _connect(
+        self, client: Any, context: ssl.SSLContext | None, lost: asyncio.Event
+    ) -> None:
+        """Connect; a connection that breaks before the broker has answered fails at once.
+
+        The library waits for that answer also when the connection is gone.
+        """
+        connecting = asyncio.ensure_future(
+            client.connect(
+                self._broker.host,
+                self._broker.port or (8883 if context else 1883),
+                ssl=context or False,
+                keepalive=_KEEPALIVE_S,
+            )
+        )
+        broken = asyncio.ensure_future(lost.wait())
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await asyncio.wait([connecting, broken], return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                raise ConnectionResetError(errno.ECONNRESET, "the connection broke")
+            await connecting
+        finally:
+            connecting.cancel()
+            broken.cancel()
 
     @staticmethod
     async def _end(client: Any) -> None:

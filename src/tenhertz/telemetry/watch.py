@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -94,9 +95,7 @@ class Watch:
         """Look for what is missing."""
         for engine in self._engines.values():
             if engine is not None:
-                changes = engine.sweep(now_ns)
-                if changes:
-                    self._take(changes, now_ns)
+                self._take(engine.sweep(now_ns), now_ns, swept=True)
 
     def _engine(self, source: str, now_ns: int) -> RuleEngine | None:
         if source not in self._engines:
@@ -111,7 +110,7 @@ class Watch:
                 self._take(engine.resume(active, now_ns), now_ns)
         return self._engines[source]
 
-    def _take(self, changes: list[Change], now_ns: int) -> None:
+    def _take(self, changes: list[Change], now_ns: int, *, swept: bool = False) -> None:
         if not changes:
             return
         for change in changes:
@@ -120,7 +119,12 @@ class Watch:
                 self._order_stop(change.source, f"{change.rule}: {change.text}")
             if raised:
                 self.changes[change.level] += 1
-        delays = [(now_ns - change.at_ns) / 1e6 for change in changes if change.kind == "raised"]
+        seen_ns = time.time_ns()  # after the rules, not when the rows came
+        delays = [
+            (seen_ns - change.at_ns) / 1e6
+            for change in changes
+            if change.kind == "raised" and not swept
+        ]
         if delays:
             self.lag.add(np.array(delays))
         try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tenhertz.link.frame import Frame
 from tenhertz.link.points import Kind
 from tenhertz.store.contract import Recovered, Retention
 from tenhertz.store.embedded import minutes, newest, segments
-from tenhertz.store.embedded.block import Block, from_frames, merged
+from tenhertz.store.embedded.block import Block, from_frames, merged, merged_in_ranges
 from tenhertz.store.embedded.catalogue import SEGMENT_FOLDER, Catalogue, Segment
 from tenhertz.store.embedded.newest import Newest
 from tenhertz.store.sqlite import StoreTrouble
@@ -105,7 +105,7 @@ class EmbeddedStore:
 
     def _write(
         self,
-        blocks: list[Block],
+        blocks: Iterable[Block],
         kind: Kind,
         level: int,
         position: int,
@@ -136,6 +136,10 @@ class EmbeddedStore:
         for kind in tuple(self._untold):
             self._newest[kind].write(newest_file(self._folder, kind), position)
             self._untold.discard(kind)
+
+    def _sorted(self, wanted: Sequence[Segment]) -> list[Block]:
+        """The rows of segments, each a sorted block or, of rows of several widths, several."""
+        return [block for segment in wanted for block in merged(self._read([segment]))]
 
     def _read(self, wanted: Sequence[Segment]) -> list[Block]:
         try:
@@ -172,15 +176,20 @@ class EmbeddedStore:
         """Put segments together; those that were just committed also become minutes."""
         level = chosen[0].level
         position = max(segment.position for segment in chosen)
-        blocks = merged(self._read(chosen))
-        if of_minutes:
-            blocks = [minutes.folded(block) for block in blocks]
-        added = [self._write(blocks, kind, level + 1, position, of_minutes=of_minutes)]
+        tiered = not of_minutes and level == 0 and kind not in minutes.UNTIERED
+        tier: list[Block] = []
+
+        def joined() -> Iterator[Block]:
+            for block in merged_in_ranges(self._sorted(chosen)):
+                if tiered:
+                    tier.append(minutes.from_rows(block, kind))
+                yield minutes.folded(block) if of_minutes else block
+
+        added = [self._write(joined(), kind, level + 1, position, of_minutes=of_minutes)]
         try:
-            if not of_minutes and level == 0 and kind not in minutes.UNTIERED:
-                tier = merged([minutes.from_rows(block, kind) for block in blocks])
-                tier = [minutes.folded(block) for block in tier]
-                added.append(self._write(tier, kind, 0, position, of_minutes=True))
+            if tiered:
+                summed = [minutes.folded(block) for block in merged(tier)]
+                added.append(self._write(summed, kind, 0, position, of_minutes=True))
             with self._open.transaction():
                 self._open.add(added)
                 self._open.retire(chosen, now_ns)

@@ -81,7 +81,10 @@ def test_an_emergency_stops_the_site_and_is_confirmed(
         wait_for(lambda: site.control and site.control.stopped, "the stop")
         wait_for(site.stopped, "the units to be de-energised")
         wait_for(lambda: fleet.status()["stops_confirmed"], "the confirmation")
-        assert fleet.status()["alerts_open"] == {"emergency": site.units}
+        status = fleet.status()
+        assert status["alerts_open"] == {"emergency": site.units}
+        assert status["stop_slowest_ms"] > 0
+        print("sample to alert", status["alert_lag_ms"], "stop", status["stop_slowest_ms"], "ms")
         assert site.end() == 0
     site.assert_all_stored()
 

@@ -47,19 +47,21 @@ def check(config: ConfigPath, *, json: Json = False) -> None:
 def status(config: ConfigPath, *, json: Json = False) -> None:
     """Show how a running site stands."""
     from tenhertz.cli.site_view import status_table
-    from tenhertz.site.status import decode_control, decode_gateway
+    from tenhertz.site.status import decode_control, decode_gateway, decode_uplink
 
     parts = _parts(config)
     control, gateway = parts.control.read(), parts.gateway.read()
     if not control or not gateway:
         raise UserError("the site is starting; ask again in a moment")
     found, stored = decode_control(control), decode_gateway(gateway)
+    notice = parts.uplink.read()
+    sent = decode_uplink(notice) if notice else None
     age_s = (time.monotonic_ns() - parts.control.heartbeat[1]) / 1e9
     if json:
-        told = {"beat_age_s": round(age_s, 3), "control": found, "gateway": stored}
+        told = {"beat_age_s": round(age_s, 3), "control": found, "gateway": stored, "uplink": sent}
         typer.echo(msgspec.json.encode(told).decode())
     else:
-        status_table(found, stored, age_s)
+        status_table(found, stored, age_s, sent)
 
 
 @app.command(epilog="Example: tenhertz site stop site.toml")

@@ -6,14 +6,29 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from tenhertz.site.status import ControlStatus, GatewayStatus
+from tenhertz.site.status import ControlStatus, GatewayStatus, UplinkStatus
 
 _COLOURS = {"controlled": "green", "observed": "yellow", "absent": "red", "silent": "red"}
 
 
-def status_table(control: ControlStatus, gateway: GatewayStatus, beat_age_s: float) -> None:
+def status_table(
+    control: ControlStatus, gateway: GatewayStatus, beat_age_s: float, uplink: UplinkStatus | None
+) -> None:
     """Print a site's state."""
     Console().print(site_panel(control, gateway, beat_age_s))
+    if uplink is not None:
+        Console().print(_uplink_line(uplink))
+
+
+def _uplink_line(uplink: UplinkStatus) -> Text:
+    state = "the fleet answers" if uplink.talking else "no answer from the fleet"
+    return Text.assemble(
+        "\nuplink: ",
+        (state, "green" if uplink.talking else "yellow"),
+        f", {uplink.waiting_rows} rows wait, {uplink.sent_rows} sent, "
+        f"{uplink.gone_rows} told as lost, round trip {uplink.round_trip_ms:.0f} ms",
+        (f"\n{uplink.trouble}" if uplink.trouble else "", "yellow"),
+    )
 
 
 def site_panel(control: ControlStatus, gateway: GatewayStatus, beat_age_s: float) -> Group:

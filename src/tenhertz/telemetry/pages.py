@@ -55,6 +55,7 @@ class FleetStatus(msgspec.Struct, frozen=True):
     alerts_dropped: int
     stops_open: int
     stops_confirmed: int
+    stop_slowest_ms: float  # from order to confirmation
     spool_bytes: int
     spool_next: int  # the record that comes next
     writer: WriterStatus | None
@@ -137,6 +138,7 @@ class Pages:
             self._watch.dropped,
             len(self._orders.open) if self._orders else 0,
             self._orders.confirmed if self._orders else 0,
+            round(self._orders.slowest_ms, 1) if self._orders else 0.0,
             spool.bytes_held,
             spool.next,
             writer,

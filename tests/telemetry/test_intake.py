@@ -239,6 +239,16 @@ def test_a_death_ends_the_session_that_it_names_and_no_other() -> None:
     assert site.counts.deaths == 1
 
 
+def test_a_source_that_was_born_before_this_process_is_alive_when_it_is_heard() -> None:
+    before, after = Site(), Site(born=False)
+    before.say(samples(1, 11))
+    after.intake.books = Books.restored(before.intake.books.everything())
+    after.say(samples(11, 21))
+    assert after.intake.sessions == 1
+    assert after.say(death(session=1)).session is False
+    assert after.intake.sessions == 0
+
+
 def test_two_streams_of_one_source_are_two_accounts() -> None:
     site = Site()
     site.say(samples(1, 11))

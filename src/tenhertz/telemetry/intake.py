@@ -46,6 +46,8 @@ UNKNOWN_SOURCE = "unknown source"
 WRONG_SOURCE = "speaks for another source"
 # An acknowledgement stays small: of very many intervals the highest are told.
 _MOST_BOUNDS = 4096
+# A session whose birth was heard by the process before this one.
+_BEGUN_BEFORE = 0
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
@@ -151,7 +153,7 @@ class Intake:
         return taken
 
     def _death(self, death: Death) -> Taken:
-        if self._sessions.get(death.source) != death.session:
+        if self._sessions.get(death.source) not in (death.session, _BEGUN_BEFORE):
             return Taken()  # of a session that was followed by another one
         del self._sessions[death.source]
         self.counts.deaths += 1
@@ -185,6 +187,7 @@ class Intake:
             self.counts.rebirths += 1
             rebirth = Downlink(rebirth=Rebirth(version=VERSION))
             return Taken(reply=rebirth.SerializeToString())
+        self._sessions.setdefault(source, _BEGUN_BEFORE)
         frame = decode_batch(batch, dictionary, received_ns)
         if not room(len(data)):
             self.counts.refused += 1

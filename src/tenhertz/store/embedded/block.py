@@ -177,11 +177,14 @@ def schema_of(kind: Kind) -> pa.Schema:
 
 def to_table(block: Block) -> pa.Table:
     """A block as an Arrow table."""
-    index: Any = pa.array(block.name)
     arrays: dict[str, Any] = {}
     for place, column in enumerate(("source", "entity")):
-        texts = pa.array([name[place] for name in block.names], pa.string())
-        arrays[column] = pa.DictionaryArray.from_arrays(index, texts)
+        texts = [name[place] for name in block.names]
+        once = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        index = np.array([once[text] for text in texts], np.int32)[block.name]
+        arrays[column] = pa.DictionaryArray.from_arrays(
+            pa.array(index), pa.array(list(once), pa.string())
+        )
     for column, values in block.columns.items():
         arrays[column] = _arrow(values)
     return pa.table(arrays)

@@ -37,6 +37,7 @@ class Database(HTTPServer):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Database
+    timeout = 5  # a client that keeps its line open holds up nobody for ever
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

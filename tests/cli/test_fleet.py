@@ -28,7 +28,7 @@ WRITER = WriterStatus(2, 1, 8, 100, 400, 0, 3, 0, "", 12.5, {})
 STATUS = FleetStatus(
     *(1, 2, True, [], 3, 40, 123_456, 7, 8),
     *({"too old": 2}, {}, {}, 0, 5, Lag(12.0, 80.0), Lag(None, None)),
-    *({}, {"critical": 1}, 0, 0, 0, 1_500_000, 9, WRITER),
+    *({}, {"critical": 1}, 0, 0, 0, 0.0, 1_500_000, 9, WRITER),
 )
 
 

@@ -65,7 +65,15 @@ def test_a_record_of_unknown_kind_is_refused(kind):
         unpack(bytes([kind]) + pack_tick(TICK)[1:])
 
 
-@given(st.builds(Event, i64, u16, byte, st.text(st.characters(exclude_characters="\0"))))
+@given(
+    st.builds(
+        Event,
+        i64,
+        u16,
+        byte,
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    )
+)
 def test_an_event_comes_back_whole_or_with_its_end_marked(event):
     body = pack_event(event)
     assert len(body) == EVENT_BYTES
@@ -74,6 +82,10 @@ def test_an_event_comes_back_whole_or_with_its_end_marked(event):
     if found.text != event.text:
         assert found.text.endswith("…")
         assert event.text.startswith(found.text[:-1])
+
+
+def test_an_event_with_half_a_character_is_still_told():
+    assert unpack_event(pack_event(Event(5, 1, 2, "file \udcff"))).text == "file ?"
 
 
 def test_an_event_with_damaged_text_is_still_told():

@@ -107,7 +107,7 @@ def unpack(body: bytes) -> Sample | Tick:
 
 def pack_event(event: Event) -> bytes:
     """An event as a ring body; a text that is too long loses its end, marked with '…'."""
-    text = event.text.encode()
+    text = event.text.encode(errors="replace")  # whatever a system call named
     room = EVENT_BYTES - _EVENT.size
     if len(text) > room:
         text = text[: room - 3].decode(errors="ignore").encode() + "…".encode()

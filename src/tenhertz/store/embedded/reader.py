@@ -37,6 +37,7 @@ class EmbeddedReader:
         """
         self._folder = folder
         self._segments = folder / SEGMENT_FOLDER
+        self._fragments = segments.Fragments(self._segments)
         self._catalogue: Catalogue | None = None
         self._lock = threading.Lock()  # one thread at a time asks the catalogue
 
@@ -121,7 +122,7 @@ class EmbeddedReader:
             if begin_ns >= until_ns:
                 return []
             where = segments.of_entity(source, entity, begin_ns, until_ns)
-            return segments.read(self._segments, wanted, where=where)
+            return segments.find(self._fragments, wanted, where)
 
         if every_ns is None:
             return _plain(rows_of(every_row, start_ns, end_ns), kind)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 import pyarrow.parquet as pq
 
 from tenhertz.link.points import Kind
@@ -19,7 +20,10 @@ from tenhertz.store.embedded.catalogue import Segment
 from tenhertz.store.sqlite import StoreTrouble
 
 # Rows of one entity lie together, and a reader skips groups by their least and greatest names.
-_GROUP_ROWS = 16_384
+_GROUP_ROWS = 4_096
+_MOST_FRAGMENTS = 2_000
+_FORMAT = ds.ParquetFileFormat()
+_FILES = fs.LocalFileSystem()
 
 
 def schema_of(kind: Kind, *, of_minutes: bool) -> pa.Schema:
@@ -83,14 +87,57 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def read(
-    folder: Path,
-    segments: Sequence[Segment],
-    *,
-    columns: list[str] | None = None,
-    where: Any = None,
-) -> list[Block]:
+class Fragments:
+    """Segments that a reader has looked into: what their files say of themselves is kept.
+
+    A segment never changes, so this is never wrong; the oldest are forgotten beyond a number.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: dict[str, Any] = {}
+
+    def of(self, segment: Segment) -> Any:
+        """One segment as Arrow sees it.
+
+        Raises:
+            FileNotFoundError: it was replaced meanwhile.
+        """
+        found = self._kept.pop(segment.file, None)
+        if found is None:
+            path = str(self._folder / segment.file)
+            found = _FORMAT.make_fragment(path, filesystem=_FILES)
+            found.ensure_complete_metadata()
+        self._kept[segment.file] = found  # now the newest
+        while len(self._kept) > _MOST_FRAGMENTS:
+            self._kept.pop(next(iter(self._kept)))
+        return found
+
+
+def find(fragments: Fragments, segments: Sequence[Segment], where: Any) -> list[Block]:
     """The rows of segments of one kind and tier that fulfil a condition.
+
+    Raises:
+        FileNotFoundError: a segment was replaced meanwhile; the catalogue knows by which.
+        StoreTrouble: a segment cannot be read.
+    """
+    if not segments:
+        return []
+    schema = schema_of(Kind(segments[0].kind), of_minutes=bool(segments[0].minutes))
+    try:
+        found = [fragments.of(segment) for segment in segments]
+        dataset = ds.FileSystemDataset(found, schema, _FORMAT, _FILES)
+        return block.from_table(dataset.to_table(filter=where))
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise StoreTrouble(f"{segments[0].file}: {error}") from error
+
+
+def read(
+    folder: Path, segments: Sequence[Segment], *, columns: list[str] | None = None
+) -> list[Block]:
+    """All rows of segments of one kind and tier.
 
     Raises:
         FileNotFoundError: a segment was replaced meanwhile; the catalogue knows by which.
@@ -103,12 +150,10 @@ def read(
         dataset = ds.dataset(
             [str(folder / segment.file) for segment in segments],
             schema=schema_of(kind, of_minutes=of_minutes),
-            # With dictionaries names are read quicker, but then Arrow skips no groups by them.
-            format=ds.ParquetFileFormat(
-                dictionary_columns={"source", "entity"} if where is None else set()
-            ),
+            # Names are read quicker so; but Arrow then skips no groups of rows by them.
+            format=ds.ParquetFileFormat(dictionary_columns={"source", "entity"}),
         )
-        return block.from_table(dataset.to_table(columns=columns, filter=where))
+        return block.from_table(dataset.to_table(columns=columns))
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:

@@ -118,11 +118,16 @@ class EmbeddedReader:
         chosen = self._chosen(kind, start_ns, end_ns)
         every_row = [segment for segment in chosen if not segment.minutes]
 
+        points = [point.name for point in POINTS[kind]]
+
         def rows_of(wanted: list[Segment], begin_ns: int, until_ns: int) -> list[Block]:
             if begin_ns >= until_ns:
                 return []
             where = segments.of_entity(source, entity, begin_ns, until_ns)
-            return segments.find(self._fragments, wanted, where)
+            columns = (
+                None if wanted and wanted[0].minutes else ["source", "entity", "time_ns", *points]
+            )
+            return segments.find(self._fragments, wanted, where, columns)
 
         if every_ns is None:
             return _plain(rows_of(every_row, start_ns, end_ns), kind)

@@ -114,7 +114,12 @@ class Fragments:
         return found
 
 
-def find(fragments: Fragments, segments: Sequence[Segment], where: Any) -> list[Block]:
+def find(
+    fragments: Fragments,
+    segments: Sequence[Segment],
+    where: Any,
+    columns: list[str] | None = None,
+) -> list[Block]:
     """The rows of segments of one kind and tier that fulfil a condition.
 
     Raises:
@@ -127,7 +132,7 @@ def find(fragments: Fragments, segments: Sequence[Segment], where: Any) -> list[
     try:
         found = [fragments.of(segment) for segment in segments]
         dataset = ds.FileSystemDataset(found, schema, _FORMAT, _FILES)
-        return block.from_table(dataset.to_table(filter=where))
+        return block.from_table(dataset.to_table(columns=columns, filter=where))
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:

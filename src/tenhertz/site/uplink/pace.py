@@ -68,7 +68,7 @@ class Pace:
     def unanswered(self, now_ns: int) -> None:
         """Nothing came for too long; what was under way counts as lost."""
         self.flying_bytes = 0
-        self._doubt = min(2.0 * self._doubt, 16.0)
+        self._doubt = min(2.0 * self._doubt, 4.0)
         self._shrink(now_ns)
 
     def begin(self) -> None:
